@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// How a failed system call reaches JavaScript. Only functions called from JavaScript use this;
+// everything below them returns a value or a negative errno and never throws.
+#pragma once
+
+#include <napi.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <system_error>
+
+namespace symsplice {
+
+// Symbolic name of an errno ("ECONNREFUSED"), as Node uses for error codes.
+inline std::string ErrnoName(int error) {
+  const char* name = strerrorname_np(error);
+  return name != nullptr ? name : "E" + std::to_string(error);
+}
+
+// Leaves a pending exception of Node's own shape: message, code, errno (negative), syscall.
+inline Napi::Value ThrowErrno(Napi::Env env, int error, const char* syscall) {
+  Napi::Error exception = Napi::Error::New(
+      env, ErrnoName(error) + ": " + std::generic_category().message(error) + ", " + syscall);
+  exception.Set("code", Napi::String::New(env, ErrnoName(error)));
+  exception.Set("errno", Napi::Number::New(env, -error));
+  exception.Set("syscall", Napi::String::New(env, syscall));
+  exception.ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
+inline Napi::Value ThrowType(Napi::Env env, const char* message) {
+  Napi::TypeError::New(env, message).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
+}  // namespace symsplice

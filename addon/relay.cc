@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "relay.h"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <utility>
+
+#include "error.h"
+#include "socket.h"
+
+namespace symsplice {
+namespace {
+
+std::span<const uint8_t> Bytes(const Napi::Value& value) {
+  if (!value.IsTypedArray()) return {};
+  auto array = value.As<Napi::Uint8Array>();
+  return {array.Data(), array.ByteLength()};
+}
+
+double NumberOr(const Napi::Object& object, const char* key, double fallback) {
+  const Napi::Value value = object.Get(key);
+  return value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : fallback;
+}
+
+uint64_t CountOrNever(double value) {
+  return std::isfinite(value) ? static_cast<uint64_t>(value) : UINT64_MAX;
+}
+
+}  // namespace
+
+void Relay::Init(Napi::Env env, Napi::Object exports) {
+  exports.Set("Relay", DefineClass(env, "Relay",
+                                   {
+                                       InstanceMethod<&Relay::Add>("add"),
+                                       InstanceMethod<&Relay::Counters>("counters"),
+                                       InstanceMethod<&Relay::End>("end"),
+                                       InstanceMethod<&Relay::Stop>("stop"),
+                                   }));
+}
+
+// new Relay({ threads, pipeSize, spliceAfter }, onReports)
+Relay::Relay(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Relay>(info) {
+  Napi::Env env = info.Env();
+  if (info.Length() < 2 || !info[0].IsObject() || !info[1].IsFunction()) {
+    ThrowType(env, "Relay(settings: object, onReports: function)");
+    return;
+  }
+  const auto settings = info[0].As<Napi::Object>();
+  const auto count = static_cast<size_t>(std::max(1.0, NumberOr(settings, "threads", 1)));
+  const RelayThread::Settings thread_settings{
+      static_cast<size_t>(NumberOr(settings, "pipeSize", 256 * 1024)),
+      CountOrNever(NumberOr(settings, "spliceAfter", 64 * 1024))};
+  reports_ = std::make_unique<ReportQueue>(env, info[1].As<Napi::Function>(), [this] { StopThreads(); });
+  for (size_t i = 0; i < count; i++) {
+    threads_.push_back(std::make_unique<RelayThread>(thread_settings, reports_.get()));
+    if (const int error = threads_.back()->Start(); error != 0) {
+      StopThreads();
+      ThrowErrno(env, error, "relay thread");
+      return;
+    }
+  }
+  Ref();  // running: not to be collected before stop()
+}
+
+// A thread is named by its flows' numbers: id modulo the count of threads.
+RelayThread* Relay::ThreadOf(uint64_t id) {
+  return threads_.empty() ? nullptr : threads_[id % threads_.size()].get();
+}
+
+// add(client, upstream, idleMs, reply, clientHead, upstreamHead, bounded, maxBytes) -> id
+// bounded: 0 both directions for good; 1 only up, 2 only down, to maxBytes, descriptors lent.
+Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
+  if (threads_.empty()) return ThrowErrno(info.Env(), ESHUTDOWN, "relay");
+  size_t index = 0;
+  for (size_t i = 1; i < threads_.size(); i++) {
+    if (threads_[i]->size() < threads_[index]->size()) index = i;
+  }
+  const uint64_t id = next_++ * threads_.size() + index;
+  auto flow = std::make_unique<Flow>(id, info[0].As<Napi::Number>().Int32Value(),
+                                     info[1].As<Napi::Number>().Int32Value());
+  flow->idle_ms = static_cast<uint64_t>(info[2].As<Napi::Number>().Int64Value());
+  const int bounded = info[6].As<Napi::Number>().Int32Value();
+  if (bounded != 0) {
+    flow->bounded = true;
+    (bounded == 1 ? flow->down_open : flow->up_open) = false;
+    (bounded == 1 ? flow->up : flow->down)
+        .Limit(static_cast<uint64_t>(info[7].As<Napi::Number>().Int64Value()));
+  }
+  flow->down.Prefix(Bytes(info[3]), false);
+  flow->up.Prefix(Bytes(info[4]), true);
+  flow->down.Prefix(Bytes(info[5]), true);
+  SetNoDelay(flow->client);
+  SetNoDelay(flow->upstream);
+  threads_[index]->Add(std::move(flow));
+  reports_->Hold();
+  return Napi::Number::New(info.Env(), static_cast<double>(id));
+}
+
+Napi::Value Relay::Counters(const Napi::CallbackInfo& info) {
+  const auto id = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
+  RelayThread* thread = ThreadOf(id);
+  auto out = info[1].As<Napi::Float64Array>();
+  const bool found = thread != nullptr && out.ElementLength() >= 4 && thread->Counters(id, out.Data());
+  return Napi::Boolean::New(info.Env(), found);
+}
+
+Napi::Value Relay::End(const Napi::CallbackInfo& info) {
+  const auto id = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
+  if (RelayThread* thread = ThreadOf(id)) thread->End(id);
+  return info.Env().Undefined();
+}
+
+Napi::Value Relay::Stop(const Napi::CallbackInfo& info) {
+  if (reports_ != nullptr) {
+    StopThreads();
+    Unref();
+  }
+  return info.Env().Undefined();
+}
+
+void Relay::StopThreads() {
+  threads_.clear();
+  reports_.reset();
+}
+
+void InitRelay(Napi::Env env, Napi::Object exports) { Relay::Init(env, exports); }
+
+}  // namespace symsplice

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// Stage splice for the backend of the same name: takes two connected descriptors from JavaScript
+// and gives them to the relay thread with the fewest flows. No policy; src/native.ts documents it.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <vector>
+
+#include "relay_thread.h"
+#include "report_queue.h"
+
+namespace symsplice {
+
+class Relay : public Napi::ObjectWrap<Relay> {
+ public:
+  static void Init(Napi::Env env, Napi::Object exports);
+  explicit Relay(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value Add(const Napi::CallbackInfo& info);
+  Napi::Value Counters(const Napi::CallbackInfo& info);
+  Napi::Value End(const Napi::CallbackInfo& info);
+  Napi::Value Stop(const Napi::CallbackInfo& info);
+
+  RelayThread* ThreadOf(uint64_t id);
+  void StopThreads();
+
+  // The threads push into the queue: they are declared, so destroyed, around it in this order
+  // by StopThreads.
+  std::unique_ptr<ReportQueue> reports_;
+  std::vector<std::unique_ptr<RelayThread>> threads_;
+  uint64_t next_ = 1;
+};
+
+void InitRelay(Napi::Env env, Napi::Object exports);
+
+}  // namespace symsplice

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#include "report_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace symsplice {
+
+ReportQueue::ReportQueue(Napi::Env env, Napi::Function on_reports, std::function<void()> on_exit)
+    : env_(env),
+      on_reports_(Napi::Persistent(on_reports)),
+      context_(env, "symsplice:reports"),
+      on_exit_(std::move(on_exit)),
+      wake_(new Wake{}) {
+  uv_loop_t* loop = nullptr;
+  napi_get_uv_event_loop(env, &loop);
+  wake_->queue = this;
+  wake_->async.data = wake_;
+  uv_async_init(loop, &wake_->async, [](uv_async_t* async) {
+    auto* wake = static_cast<Wake*>(async->data);
+    if (wake->queue != nullptr) wake->queue->Deliver();
+  });
+  uv_unref(reinterpret_cast<uv_handle_t*>(&wake_->async));
+  napi_add_async_cleanup_hook(
+      env,
+      [](napi_async_cleanup_hook_handle, void* data) {
+        auto* wake = static_cast<Wake*>(data);
+        if (wake->queue != nullptr) {
+          const std::function<void()> on_exit = std::move(wake->queue->on_exit_);
+          on_exit();
+        }
+      },
+      wake_, &wake_->hook);
+}
+
+ReportQueue::~ReportQueue() {
+  wake_->queue = nullptr;
+  uv_close(reinterpret_cast<uv_handle_t*>(&wake_->async),
+           [](uv_handle_t* handle) {
+             auto* wake = static_cast<Wake*>(handle->data);
+             napi_remove_async_cleanup_hook(wake->hook);
+             delete wake;
+           });
+}
+
+void ReportQueue::Push(const Report& report) {
+  bool first;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    first = reports_.empty();
+    reports_.push_back(report);
+  }
+  if (first) uv_async_send(&wake_->async);
+}
+
+void ReportQueue::Hold() {
+  if (held_++ == 0) uv_ref(reinterpret_cast<uv_handle_t*>(&wake_->async));
+}
+
+void ReportQueue::Deliver() {
+  std::vector<Report> reports;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    reports.swap(reports_);
+  }
+  if (reports.empty()) return;
+  Napi::HandleScope scope(env_);
+  Napi::Float64Array words = Napi::Float64Array::New(env_, reports.size() * kReportWords);
+  double* word = words.Data();
+  for (const Report& report : reports) {
+    *word++ = static_cast<double>(report.id);
+    *word++ = report.reason;
+    *word++ = report.error;
+    *word++ = static_cast<double>(report.bytes_up);
+    *word++ = static_cast<double>(report.bytes_down);
+    *word++ = report.duration_ms;
+  }
+  held_ -= std::min(held_, reports.size());
+  if (held_ == 0) uv_unref(reinterpret_cast<uv_handle_t*>(&wake_->async));
+  on_reports_.MakeCallback(Napi::Object::New(env_), {words}, context_);
+}
+
+}  // namespace symsplice

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// Small truths about one socket. Plain functions, any thread, nothing kept.
+#pragma once
+
+#include <napi.h>
+
+namespace symsplice {
+
+// TCP_NODELAY: a relay passes on what it gets when it gets it.
+void SetNoDelay(int fd);
+
+// The next close(2) sends RST and drops what is unsent.
+void SetReset(int fd);
+
+// SO_ERROR, read and cleared; 0 when there is none.
+int SocketError(int fd);
+
+void InitSocket(Napi::Env env, Napi::Object exports);
+
+}  // namespace symsplice

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+#include "sockmap.h"
+
+namespace symsplice {
+
+void InitSockmap(Napi::Env, Napi::Object) {}
+
+}  // namespace symsplice

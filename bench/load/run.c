@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+//
+// The driver: opens the connections, runs the loop, marks the two ends of the measured interval and
+// stops in time whatever the other side does. Phases: warm-up, measuring, stopping (uploads wait for
+// the server's summary), done. Every phase has an end on the clock.
+#define _GNU_SOURCE
+#include "run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "cpu.h"
+#include "report.h"
+
+#define SECOND 1000000000.0
+#define STOPPING_SECONDS 10.0
+// A connection without any progress for this long when the measurement ends is reported as stalled.
+#define STALL_SECONDS 1.0
+
+struct driver {
+  const struct load_options *options;
+  struct client_context context;
+  struct client_totals totals;
+  struct client *clients;
+  unsigned open;
+  uint64_t begin, deadline;  // of the whole run
+  struct load_result result;
+  pid_t roots[CPU_TREES];
+  struct cpu_times cpu_from, cpu_to;
+};
+
+static uint64_t seconds_later(uint64_t from, double seconds) { return from + (uint64_t)(seconds * SECOND); }
+
+static unsigned count_open(const struct driver *driver) {
+  unsigned open = 0;
+  for (unsigned i = 0; i < driver->options->connections; i++) open += driver->clients[i].stage != CLIENT_CLOSED;
+  return open;
+}
+
+static void measure_from_here(struct driver *driver) {
+  struct client_totals *totals = &driver->totals;
+  totals->bytes = totals->operations = 0;
+  memset(&totals->latency, 0, sizeof(totals->latency));
+  if (driver->options->mode == MODE_CONNECT) memset(&totals->handshake, 0, sizeof(totals->handshake));
+  cpu_read(driver->roots, &driver->cpu_from);
+  driver->result.measured_from = client_now();
+}
+
+static void measure_to_here(struct driver *driver) {
+  uint64_t now = client_now();
+  cpu_read(driver->roots, &driver->cpu_to);
+  driver->result.seconds = (double)(now - driver->result.measured_from) / SECOND;
+  driver->result.bytes = driver->totals.bytes;
+  driver->result.operations = driver->totals.operations;
+  driver->result.latency = driver->totals.latency;
+  driver->result.handshake = driver->totals.handshake;
+  for (unsigned i = 0; i < driver->options->connections; i++) {
+    const struct client *client = &driver->clients[i];
+    if (client->stage == CLIENT_CLOSED) continue;
+    driver->result.stalled += now - client->progress_at > (uint64_t)(STALL_SECONDS * SECOND);
+  }
+}
+
+// One turn of the loop, waiting at most until `until`. Connect mode replaces each ended connection.
+static void turn(struct driver *driver, uint64_t until) {
+  struct epoll_event events[256];
+  uint64_t now = client_now();
+  int wait = now >= until ? 0 : (int)((until - now) / 1000000u) + 1;
+  int count = epoll_wait(driver->context.epoll_fd, events, 256, wait);
+  for (int i = 0; i < count; i++) {
+    struct client *client = events[i].data.ptr;
+    client_step(client, &driver->context);
+    if (client->stage != CLIENT_CLOSED) continue;
+    driver->open--;
+    if (driver->options->mode == MODE_CONNECT && !driver->context.stopping) {
+      driver->open += client_open(client, &driver->context) == 0;
+    }
+  }
+}
+
+static int all_counted(const struct driver *driver) {
+  const struct load_options *options = driver->options;
+  if (options->count == 0) return 0;
+  uint64_t failed = 0;
+  for (int i = 0; i < ERROR_COUNT; i++) failed += driver->totals.errors[i];
+  return driver->totals.operations + failed >= options->count;
+}
+
+static void open_all(struct driver *driver) {
+  for (unsigned i = 0; i < driver->options->connections; i++) {
+    driver->open += client_open(&driver->clients[i], &driver->context) == 0;
+  }
+}
+
+static void loop_until(struct driver *driver, uint64_t until) {
+  while (driver->open > 0 && !all_counted(driver) && client_now() < until) turn(driver, until);
+}
+
+// Ends what is still open. Timed downloads, pings and connects are cut off in the middle, as a user
+// who presses a key would; timed uploads end with a FIN, and the server must have every byte.
+static void stop(struct driver *driver) {
+  const struct load_options *options = driver->options;
+  driver->context.stopping = 1;
+  int timed_out = options->seconds == 0 && !all_counted(driver) && driver->open > 0;
+  for (unsigned i = 0; i < options->connections; i++) {
+    struct client *client = &driver->clients[i];
+    if (client->stage == CLIENT_CLOSED) continue;
+    if (timed_out) {
+      client_fail(client, &driver->context, ERROR_TIMEOUT, "not finished when the time was over");
+    } else if (options->mode == MODE_UPLOAD && client->stage == CLIENT_BODY) {
+      client_finish_upload(client, &driver->context);
+    } else if (options->mode != MODE_UPLOAD) {
+      client_close(client);
+    }
+  }
+  driver->open = count_open(driver);
+  uint64_t until = seconds_later(client_now(), STOPPING_SECONDS);
+  while (driver->open > 0 && client_now() < until) turn(driver, until);
+  for (unsigned i = 0; i < options->connections; i++) {
+    struct client *client = &driver->clients[i];
+    if (client->stage == CLIENT_CLOSED) continue;
+    client_fail(client, &driver->context, ERROR_TIMEOUT, "no end of the stream, or no summary");
+  }
+}
+
+static void raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int run(const struct load_options *options) {
+  struct driver *driver = calloc(1, sizeof(*driver));
+  struct client *clients = calloc(options->connections, sizeof(*clients));
+  int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+  if (!driver || !clients || epoll_fd < 0) {
+    fprintf(stderr, "splice-load: cannot start: %s\n", strerror(errno));
+    return 1;
+  }
+  signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+  driver->options = options;
+  driver->clients = clients;
+  driver->context = (struct client_context){.options = options, .totals = &driver->totals, .epoll_fd = epoll_fd};
+  driver->roots[LOAD_TREE_CLIENT] = getpid();
+  driver->roots[LOAD_TREE_SERVER] = options->server_pid;
+  driver->roots[LOAD_TREE_PROXY] = options->proxy_pid;
+
+  driver->begin = client_now();
+  measure_from_here(driver);
+  open_all(driver);
+  if (options->seconds > 0) {
+    loop_until(driver, seconds_later(driver->begin, options->warmup));
+    measure_from_here(driver);
+    loop_until(driver, seconds_later(driver->result.measured_from, options->seconds));
+  } else {
+    loop_until(driver, seconds_later(driver->begin, options->timeout));
+  }
+  measure_to_here(driver);
+  stop(driver);
+
+  driver->result.cpu = cpu_delta(&driver->cpu_from, &driver->cpu_to);
+  driver->result.totals = &driver->totals;
+  int clean = report_print(options, &driver->result);
+  free(clients);
+  free(driver);
+  return clean ? 0 : 3;
+}

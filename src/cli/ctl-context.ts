@@ -1,0 +1,99 @@
+/** What the subcommands of splice-ctl share: finding servers, asking them, and how a failure ends. */
+import { z } from 'zod';
+import { askControl, findControlSockets } from '../control/control-client.js';
+import type { Surroundings } from '../control/control-directory.js';
+import { controlDirectories } from '../control/control-directory.js';
+import type { FlowsAnswer, StatsAnswer } from '../control/control-server.js';
+import { SpliceError } from '../errors.js';
+import type { Environment } from './environment.js';
+
+/** The result of one probe of `splice-ctl doctor`. */
+export interface Capability {
+  readonly name: string;
+  readonly group: string;
+  readonly status: 'ok' | 'missing' | 'limited';
+  readonly found: string;
+  readonly enables: string;
+  readonly advice: string;
+}
+
+export interface CtlParts {
+  readonly surroundings: Surroundings;
+  /** Loaded when used: the probes need more of the machine than the other commands. */
+  probeMachine(): Promise<readonly Capability[]>;
+  hashPassword(password: string): Promise<string>;
+}
+
+export interface CtlContext extends CtlParts {
+  readonly environment: Environment;
+}
+
+/** The socket asked for, or those of all living servers. @throws SpliceError if no server runs. */
+export async function chooseSockets(context: CtlContext, control: string | undefined): Promise<string[]> {
+  if (control !== undefined) return [control];
+  const sockets = await findControlSockets(context.surroundings);
+  if (sockets.length > 0) return sockets;
+  const places = controlDirectories(context.surroundings).join(', ');
+  throw new SpliceError(
+    'ERR_SPLICE_SYSTEM',
+    `no running splice-socks found in ${places}; start one, or name its socket with --control PATH`,
+  );
+}
+
+const flowShape = z.object({
+  id: z.string(),
+  client: z.string(),
+  server: z.string(),
+  target: z.string(),
+  user: z.string().optional(),
+  backend: z.string(),
+  state: z.string(),
+  bytesUp: z.number(),
+  bytesDown: z.number(),
+  ageMs: z.number(),
+  idleMs: z.number(),
+  refusals: z.array(z.object({ backend: z.string(), reason: z.string() })),
+});
+
+const flowsShape = z.object({ pid: z.number(), flows: z.array(flowShape) });
+
+const totalsShape = z.object({
+  accepted: z.number(),
+  handshakesFailed: z.number(),
+  connectsFailed: z.number(),
+  denied: z.number(),
+  limited: z.number(),
+  authFailed: z.number(),
+  flowsOpened: z.number(),
+  flowsClosed: z.number(),
+  bytesUp: z.number(),
+  bytesDown: z.number(),
+});
+
+const statsShape = z.object({
+  pid: z.number(),
+  version: z.string(),
+  state: z.enum(['running', 'draining']),
+  uptimeMs: z.number(),
+  listening: z.array(z.string()),
+  backend: z.string(),
+  backendReason: z.string(),
+  flows: z.number(),
+  handshakes: z.number(),
+  descriptors: z.number(),
+  descriptorLimit: z.number(),
+  totals: totalsShape,
+});
+
+export const askFlows = (path: string): Promise<FlowsAnswer> => ask(path, '/flows', flowsShape);
+export const askStats = (path: string): Promise<StatsAnswer> => ask(path, '/stats', statsShape);
+
+async function ask<Answer>(path: string, route: string, shape: z.ZodType<Answer>): Promise<Answer> {
+  const { status, value } = await askControl(path, 'GET', route);
+  const answer = shape.safeParse(value);
+  if (status === 200 && answer.success) return answer.data;
+  throw new SpliceError(
+    'ERR_SPLICE_SYSTEM',
+    `control socket ${path}: the answer to ${route} is not understood (status ${status}); are server and splice-ctl of one version?`,
+  );
+}

@@ -1,0 +1,104 @@
+/** splice-ctl as a function: from the command line to the exit code. Nouns read, verbs change. */
+import { Command, CommanderError, Option } from 'commander';
+import { SpliceError } from '../errors.js';
+import { change } from './ctl-change.js';
+import type { CtlContext, CtlParts } from './ctl-context.js';
+import { doctor } from './ctl-doctor.js';
+import { flows } from './ctl-flows.js';
+import { passwd } from './ctl-passwd.js';
+import { stats } from './ctl-stats.js';
+import { EXIT, EXIT_HELP, printError } from './environment.js';
+import type { Environment, ExitCode } from './environment.js';
+import { VERSION } from './version.js';
+
+const EXAMPLES = `
+Nouns (doctor, flows, stats) only read; verbs (drain, reload, passwd) change something.
+Without --control the sockets of all running servers are found.
+
+Examples:
+  $ splice-ctl doctor                               what this machine can do, what is missing, what to do
+  $ splice-ctl flows --json | jq length             how many flows live
+  $ splice-ctl passwd --file /etc/symsplice/users alice
+  $ echo "$PASSWORD" | splice-ctl passwd alice      print the line instead, for some other tool
+  $ splice-ctl drain --control /run/symsplice/socks.sock
+
+${EXIT_HELP}
+`;
+
+type SocketOptions = { readonly json?: boolean; readonly control?: string; readonly all?: boolean };
+
+export async function ctlMain(environment: Environment, parts: CtlParts): Promise<ExitCode> {
+  const context: CtlContext = { ...parts, environment };
+  let code: ExitCode = EXIT.ok;
+  const program = buildProgram(context, (result) => (code = result));
+  try {
+    await program.parseAsync([...environment.argv], { from: 'user' });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    printError(environment.stderr, 'splice-ctl', error);
+    return error instanceof SpliceError && error.code === 'ERR_SPLICE_ARGUMENT' ? EXIT.usage : EXIT.failure;
+  }
+}
+
+function buildProgram(context: CtlContext, finished: (code: ExitCode) => void): Command {
+  const { stdout, stderr } = context.environment;
+  const program = new Command('splice-ctl')
+    .description('Looks into running symsplice servers and steers them.')
+    .version(VERSION, '--version', 'Print the version and exit.')
+    .helpOption('-h, --help', 'Print this help and exit.')
+    .addHelpText('after', EXAMPLES)
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => void stdout.write(text), writeErr: (text) => void stderr.write(text) })
+    .showHelpAfterError('(splice-ctl --help lists all commands)');
+  // Options are made anew for each command: commander keeps state in them.
+  const json = () => new Option('--json', 'Print JSON instead of a table.');
+  const control = () => new Option('--control <PATH>', 'Ask this control socket only.');
+  const all = () => new Option('--all', 'Every running server, where there are several.');
+
+  program
+    .command('doctor')
+    .description(
+      'Probe this machine: privileges, kernel, limits; what each enables and what to do where it is missing.',
+    )
+    .addOption(json())
+    .action(async (options: SocketOptions) => finished(await doctor(context, { json: options.json === true })));
+  program
+    .command('flows')
+    .description('List the live flows: id, client, target, server, backend, state, bytes, age.')
+    .addOption(json())
+    .addOption(control())
+    .action(async (options: SocketOptions) =>
+      finished(await flows(context, { json: options.json === true, control: options.control })),
+    );
+  program
+    .command('stats')
+    .description('Show the counters of each server since its start.')
+    .addOption(json())
+    .addOption(control())
+    .action(async (options: SocketOptions) =>
+      finished(await stats(context, { json: options.json === true, control: options.control })),
+    );
+  for (const [verb, description] of [
+    ['drain', 'Stop accepting, let flows end until the drain timeout, then exit.'],
+    ['reload', 'Read configuration, users and rules again; on a mistake the old ones stay.'],
+  ] as const) {
+    program
+      .command(verb)
+      .description(description)
+      .addOption(control())
+      .addOption(all())
+      .action(async (options: SocketOptions) =>
+        finished(await change(context, verb, { control: options.control, all: options.all === true })),
+      );
+  }
+  program
+    .command('passwd')
+    .description('Make or change a user. The password is asked for twice, or read from stdin if that is no terminal.')
+    .argument('<NAME>', 'name of the user')
+    .addOption(new Option('--file <FILE>', 'Put the line into this users file (mode 0600) instead of printing it.'))
+    .action(async (name: string, options: { readonly file?: string }) =>
+      finished(await passwd(context, name, options.file)),
+    );
+  return program;
+}

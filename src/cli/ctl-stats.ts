@@ -1,0 +1,34 @@
+/** `splice-ctl stats`: one block of numbers for each server on this machine. Changes nothing. */
+import { askStats, chooseSockets } from './ctl-context.js';
+import type { CtlContext } from './ctl-context.js';
+import type { StatsAnswer } from '../control/control-server.js';
+import { EXIT } from './environment.js';
+import type { ExitCode } from './environment.js';
+import { humanBytes, humanTime, printable } from './format.js';
+
+export async function stats(
+  context: CtlContext,
+  options: { readonly json: boolean; readonly control: string | undefined },
+): Promise<ExitCode> {
+  const replies = await Promise.all((await chooseSockets(context, options.control)).map(askStats));
+  const { stdout } = context.environment;
+  stdout.write(options.json ? `${JSON.stringify(replies, null, 2)}\n` : replies.map(statsBlock).join('\n'));
+  return EXIT.ok;
+}
+
+export function statsBlock(reply: StatsAnswer): string {
+  const { totals } = reply;
+  const lines: [name: string, value: string][] = [
+    ['listening', reply.listening.join(', ')],
+    ['backend', `${reply.backend} (${reply.backendReason})`],
+    ['flows', `${reply.flows} live, ${totals.flowsOpened} opened, ${totals.flowsClosed} closed`],
+    ['handshakes', `${reply.handshakes} under way, ${totals.handshakesFailed} failed`],
+    ['accepted', String(totals.accepted)],
+    ['turned away', `${totals.denied} by rules, ${totals.limited} by limits, ${totals.authFailed} by password`],
+    ['connects', `${totals.connectsFailed} failed`],
+    ['bytes', `${humanBytes(totals.bytesUp)} up, ${humanBytes(totals.bytesDown)} down`],
+    ['descriptors', `${reply.descriptors} of ${reply.descriptorLimit}`],
+  ];
+  const title = `splice-socks ${reply.version}, pid ${reply.pid}, ${reply.state}, up ${humanTime(reply.uptimeMs)}`;
+  return `${title}\n${lines.map(([name, value]) => `  ${name.padEnd(12)} ${printable(value)}\n`).join('')}`;
+}

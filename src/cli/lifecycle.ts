@@ -1,0 +1,125 @@
+/**
+ * The life of a running server from ready to gone, as signals and the control socket steer it:
+ *
+ *     running --SIGTERM/SIGINT/drain--> draining --flows ended, timeout, or second signal--> stopping --> done
+ *        ^ | SIGHUP/reload
+ *        +-+
+ *
+ * Runs in the main thread. Reloads happen one after another; none starts once a drain has begun.
+ */
+import type { Logger } from 'pino';
+import { SpliceError } from '../errors.js';
+import type { Metrics } from '../control/metrics.js';
+import { changesThatNeedRestart } from '../server/config.js';
+import type { SocksConfig } from '../server/config.js';
+import type { RunningServer } from '../server/server-interface.js';
+import type { SystemdNotifier } from '../server/systemd.js';
+import { EXIT } from './environment.js';
+import type { ExitCode } from './environment.js';
+
+export interface LifecycleOptions {
+  readonly server: Pick<RunningServer, 'drain' | 'stop' | 'reload'>;
+  readonly config: SocksConfig;
+  readonly readConfig: () => Promise<SocksConfig>;
+  readonly logger: Logger;
+  readonly metrics: Pick<Metrics, 'reloaded'>;
+  readonly notifier: Pick<SystemdNotifier, 'ready' | 'reloading' | 'stopping'>;
+  /** What systemd shows while the server runs. */
+  readonly status: string;
+}
+
+type Stage = 'running' | 'draining' | 'stopping';
+
+export class Lifecycle {
+  /** Resolves with the exit code when the server has stopped. */
+  readonly done: Promise<ExitCode>;
+  readonly #options: LifecycleOptions;
+  readonly #finish: (code: ExitCode) => void;
+  #stage: Stage = 'running';
+  #config: SocksConfig;
+  #reloads: Promise<void> = Promise.resolve();
+
+  constructor(options: LifecycleOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    let finish: (code: ExitCode) => void = () => undefined;
+    this.done = new Promise((resolve) => (finish = resolve));
+    this.#finish = finish;
+  }
+
+  get draining(): boolean {
+    return this.#stage !== 'running';
+  }
+
+  /** SIGTERM or SIGINT: the first drains, the second stops at once, further ones change nothing. */
+  terminate(signal: string): void {
+    if (this.#stage === 'running') this.drain(signal);
+    else if (this.#stage === 'draining') {
+      this.#options.logger.warn({ signal }, 'second signal: stopping at once');
+      void this.#stop(EXIT.ok);
+    }
+  }
+
+  /** Stops accepting, lets flows end, then stops. Calling it again changes nothing. */
+  drain(origin: string): void {
+    if (this.#stage !== 'running') return;
+    this.#stage = 'draining';
+    const { server, logger, notifier } = this.#options;
+    logger.info({ origin, timeout_ms: this.#config.drainTimeout }, 'draining: no new connections, flows may end');
+    notifier.stopping('draining');
+    server.drain().then(
+      () => this.#stop(EXIT.ok),
+      (error: unknown) => {
+        logger.error({ err: error }, 'drain failed: stopping at once');
+        return this.#stop(EXIT.failure);
+      },
+    );
+  }
+
+  /** Reads everything again. On a mistake the old configuration stays, and the promise rejects with the mistake. */
+  reload(origin: string): Promise<void> {
+    const reload = this.#reloads.then(() => this.#reload(origin));
+    this.#reloads = reload.catch(() => undefined);
+    return reload;
+  }
+
+  async #reload(origin: string): Promise<void> {
+    const { server, readConfig, logger, metrics, notifier, status } = this.#options;
+    if (this.draining) {
+      logger.warn({ origin }, 'not reloading: the server is draining');
+      throw new SpliceError('ERR_SPLICE_STATE', 'the server is draining; start it again to use a new configuration');
+    }
+    notifier.reloading();
+    try {
+      const config = await readConfig();
+      await server.reload(config);
+      const ignored = changesThatNeedRestart(this.#config, config);
+      if (ignored.length > 0) logger.warn({ settings: ignored }, 'these settings change only with a restart');
+      this.#config = config;
+      logger.level = config.logLevel;
+      metrics.reloaded(true);
+      logger.info({ origin }, 'configuration reloaded');
+    } catch (error) {
+      metrics.reloaded(false);
+      const reason = error instanceof Error ? error.message : String(error);
+      logger.error({ origin, reason }, 'configuration not reloaded: the old one stays in force');
+      throw error;
+    } finally {
+      // A drain that began meanwhile has told systemd already; READY would take that back.
+      if (!this.draining) notifier.ready(status);
+    }
+  }
+
+  async #stop(code: ExitCode): Promise<void> {
+    if (this.#stage === 'stopping') return;
+    this.#stage = 'stopping';
+    try {
+      await this.#options.server.stop();
+      this.#options.logger.info('stopped');
+      this.#finish(code);
+    } catch (error) {
+      this.#options.logger.error({ err: error }, 'the server did not stop cleanly');
+      this.#finish(EXIT.failure);
+    }
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * Wires a running server to the outside: log, metrics, control socket, admin endpoint, signals, systemd. Called once
+ * per process by splice-socks; returns when the server has stopped.
+ */
+import type { Logger } from 'pino';
+import { startAdminServer } from '../control/admin-server.js';
+import { defaultControlPath, ownSurroundings, startControlServer } from '../control/control-server.js';
+import type { ControlActions } from '../control/control-server.js';
+import { Metrics } from '../control/metrics.js';
+import { formatAddress } from '../server/config.js';
+import type { HostPort, SocksConfig } from '../server/config.js';
+import { createLogger } from '../server/logging.js';
+import type { RunningServer, StartServer } from '../server/server-interface.js';
+import { SystemdNotifier, takeInheritedSockets } from '../server/systemd.js';
+import type { SendNotification } from '../server/systemd.js';
+import type { Environment, ExitCode } from './environment.js';
+import { Lifecycle } from './lifecycle.js';
+import { VERSION } from './version.js';
+
+export interface RunOptions {
+  readonly config: SocksConfig;
+  readonly readConfig: () => Promise<SocksConfig>;
+  readonly environment: Environment;
+  readonly startServer: StartServer;
+  /** Sends datagrams to systemd; undefined where nothing can. */
+  readonly notify: SendNotification | undefined;
+  /** **Default:** what the configuration says, on stderr. */
+  readonly logger?: Logger;
+}
+
+type Closing = () => Promise<void>;
+
+/** @throws what startServer, control socket or admin endpoint throw; everything started until then is stopped. */
+export async function runServer(options: RunOptions): Promise<ExitCode> {
+  const { config, readConfig, environment, startServer, notify } = options;
+  const terminal = environment.stderr.isTTY === true;
+  const logger = options.logger ?? createLogger({ level: config.logLevel, format: config.logFormat, terminal });
+  const metrics = new Metrics(VERSION);
+  const inherited = takeInheritedSockets(environment.env, environment.pid);
+  const startedAt = Date.now();
+
+  const server = await startServer({ config, logger, metrics, reload: readConfig, inherited });
+  const notifier = new SystemdNotifier({
+    env: environment.env,
+    pid: environment.pid,
+    send: notify,
+    failed: (error) => logger.warn({ err: error }, 'systemd could not be told'),
+  });
+  metrics.attach(() => server.snapshot());
+  const status = `listening on ${server.listening.map(formatAddress).join(', ')}, backend ${server.backend.name}`;
+  const lifecycle = new Lifecycle({ server, config, readConfig, logger, metrics, notifier, status });
+
+  const endpoints: Closing[] = [];
+  try {
+    const actions = controlActions({ server, metrics, lifecycle, pid: environment.pid, startedAt });
+    await openEndpoints({ config, actions, lifecycle, metrics, logger, endpoints, pid: environment.pid });
+  } catch (error) {
+    await Promise.allSettled([...endpoints.map((close) => close()), server.stop()]);
+    throw error;
+  }
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) environment.onSignal(signal, () => lifecycle.terminate(signal));
+  environment.onSignal('SIGHUP', () => {
+    // The lifecycle has logged what went wrong; a signal has nobody to answer to.
+    lifecycle.reload('SIGHUP').catch(() => undefined);
+  });
+  environment.stdout.write(welcome(server, config));
+  notifier.ready(status);
+  logger.info(
+    { version: VERSION, listening: server.listening.map(formatAddress), backend: server.backend.name },
+    'serving',
+  );
+
+  const code = await lifecycle.done;
+  notifier.close();
+  await Promise.allSettled(endpoints.map((close) => close()));
+  return code;
+}
+
+/** What appears on stdout when the server is ready; others parse the `listening on` lines. */
+export function welcome(server: Pick<RunningServer, 'listening' | 'backend'>, config: SocksConfig): string {
+  const lines = server.listening.map((address) => `listening on ${formatAddress(address)}`);
+  lines.push(`backend ${server.backend.name}: ${server.backend.reason}`);
+  const first = server.listening[0];
+  if (first !== undefined) {
+    const user = config.users === undefined ? '' : '--proxy-user NAME:PASSWORD ';
+    lines.push(`try: curl --socks5-hostname ${formatAddress(reachable(first))} ${user}https://example.com/`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** An address that can be connected to: the wildcards cannot everywhere. */
+function reachable({ host, port }: HostPort): HostPort {
+  return host === '::' || host === '0.0.0.0' ? { host: '127.0.0.1', port } : { host, port };
+}
+
+async function openEndpoints(parts: {
+  readonly config: SocksConfig;
+  readonly actions: ControlActions;
+  readonly lifecycle: Lifecycle;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly endpoints: Closing[];
+  readonly pid: number;
+}): Promise<void> {
+  const { config, actions, lifecycle, metrics, logger, endpoints, pid } = parts;
+  if (!config.noControl) {
+    const path = config.control ?? (await defaultControlPath(ownSurroundings(), pid));
+    try {
+      if (path === undefined) throw new Error('no directory for it can be made; name a place with --control');
+      const failed = (error: unknown) => logger.error({ err: error }, 'control socket');
+      const control = await startControlServer({ path, actions, failed });
+      endpoints.push(() => control.close());
+      logger.debug({ path }, 'control socket open');
+    } catch (error) {
+      // Asked for by name, it has to work; as a default it must not keep the proxy from serving.
+      if (config.control !== undefined) throw error;
+      logger.warn({ reason: error instanceof Error ? error.message : String(error) }, 'running without control socket');
+    }
+  }
+  if (config.admin !== undefined) {
+    const failed = (error: unknown) => logger.error({ err: error }, 'admin endpoint');
+    const draining = () => lifecycle.draining;
+    const admin = await startAdminServer({ address: config.admin, metrics, draining, failed });
+    endpoints.push(() => admin.close());
+    logger.info({ address: formatAddress(admin.address) }, 'admin endpoint open');
+  }
+}
+
+function controlActions(parts: {
+  readonly server: RunningServer;
+  readonly metrics: Metrics;
+  readonly lifecycle: Lifecycle;
+  readonly pid: number;
+  readonly startedAt: number;
+}): ControlActions {
+  const { server, metrics, lifecycle, pid, startedAt } = parts;
+  return {
+    flows: () => ({ pid, flows: server.snapshot().flows }),
+    stats: () => {
+      const { flows, handshakes, descriptors, descriptorLimit } = server.snapshot();
+      return {
+        pid,
+        version: VERSION,
+        state: lifecycle.draining ? 'draining' : 'running',
+        uptimeMs: Date.now() - startedAt,
+        listening: server.listening.map(formatAddress),
+        backend: server.backend.name,
+        backendReason: server.backend.reason,
+        flows: flows.length,
+        handshakes,
+        descriptors,
+        descriptorLimit,
+        totals: metrics.totals(),
+      };
+    },
+    draining: () => lifecycle.draining,
+    drain: () => lifecycle.drain('control socket'),
+    reload: () => lifecycle.reload('control socket'),
+  };
+}

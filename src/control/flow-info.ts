@@ -1,0 +1,34 @@
+/** One live flow as operators see it: in `splice-ctl flows`, on the control socket, in the metrics' gauges. */
+export interface FlowInfo {
+  /** Unique within one process for its whole life. */
+  readonly id: string;
+  /** Address of the client, `HOST:PORT`. */
+  readonly client: string;
+  /** Address connected to, `HOST:PORT`; empty until it is known. */
+  readonly server: string;
+  /** What the client asked for, `NAME:PORT` or `HOST:PORT`. */
+  readonly target: string;
+  readonly user?: string | undefined;
+  readonly backend: string;
+  readonly state: string;
+  /** Bytes from client to server. */
+  readonly bytesUp: number;
+  /** Bytes from server to client. */
+  readonly bytesDown: number;
+  /** Milliseconds since accept. */
+  readonly ageMs: number;
+  /** Milliseconds since the last byte either way. */
+  readonly idleMs: number;
+  /** Better backends that were refused for this flow, best first, and why. */
+  readonly refusals: readonly Refusal[];
+}
+
+export interface Refusal {
+  readonly backend: string;
+  readonly reason: string;
+}
+
+/** `packet: no CAP_BPF; splice: ...`, or undefined if nothing was refused. */
+export function formatRefusals(refusals: readonly Refusal[]): string | undefined {
+  return refusals.length === 0 ? undefined : refusals.map((r) => `${r.backend}: ${r.reason}`).join('; ');
+}

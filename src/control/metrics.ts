@@ -1,0 +1,215 @@
+/**
+ * The metrics of one process in Prometheus form. The server counts with the methods of MetricCounts; everything
+ * about labels and text happens here, at the moment of a scrape, through collect() callbacks.
+ */
+import { Counter, Gauge, Registry } from 'prom-client';
+import type { ServerSnapshot } from '../server/server-interface.js';
+import { DurationHistogram } from './duration-histogram.js';
+import { addNumbers, MetricCounts, noNumbers } from './metric-counts.js';
+import type { MetricNumbers } from './metric-counts.js';
+
+export const METRIC_PREFIX = 'symsplice_';
+
+export type SnapshotSource = () => ServerSnapshot;
+
+/** One sample: the value and its labels. */
+type Sample = readonly [labels: Record<string, string>, value: number];
+
+/** Sums over the life of the process, for `splice-ctl stats`. Bytes include those of live flows. */
+export interface MetricTotals {
+  readonly accepted: number;
+  readonly handshakesFailed: number;
+  readonly connectsFailed: number;
+  readonly denied: number;
+  readonly limited: number;
+  readonly authFailed: number;
+  readonly flowsOpened: number;
+  readonly flowsClosed: number;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+}
+
+interface Scrape {
+  readonly numbers: MetricNumbers;
+  readonly snapshot: ServerSnapshot;
+}
+
+const EMPTY: ServerSnapshot = { handshakes: 0, descriptors: 0, descriptorLimit: 0, flows: [] };
+
+export class Metrics extends MetricCounts {
+  readonly registry = new Registry();
+  #source: SnapshotSource = () => EMPTY;
+  #workers = new Map<number, MetricNumbers>();
+  #reloads = { ok: 0, failed: 0 };
+  #scrape: Scrape | undefined;
+  /** Highest value shown of each byte counter: a scrape between a flow's end and its last count must not go back. */
+  #shownBytes = new Map<string, number>();
+  readonly #startedAt = Date.now();
+
+  constructor(version: string) {
+    super();
+    this.#defineCounters();
+    this.#defineGauges(version);
+  }
+
+  /** Where gauges are read from; call once the server runs. */
+  attach(source: SnapshotSource): void {
+    this.#source = source;
+  }
+
+  /** Takes over the latest numbers of a worker thread; they replace those it sent before. */
+  setWorker(worker: number, numbers: MetricNumbers): void {
+    this.#workers.set(worker, numbers);
+  }
+
+  /** The configuration was read again. */
+  reloaded(ok: boolean): void {
+    this.#reloads[ok ? 'ok' : 'failed']++;
+  }
+
+  totals(): MetricTotals {
+    const { numbers, snapshot } = this.#now();
+    const backends = [...numbers.backends.values()];
+    const live = (key: 'bytesUp' | 'bytesDown') => sum(snapshot.flows.map((flow) => flow[key]));
+    return {
+      accepted: numbers.accepted,
+      handshakesFailed: sum(numbers.handshakeFailed.values()),
+      connectsFailed: sum(numbers.connectFailed.values()),
+      denied: numbers.denied,
+      limited: sum(numbers.limited.values()),
+      authFailed: numbers.authFailed,
+      flowsOpened: sum(backends.map((backend) => backend.opened)),
+      flowsClosed: sum(backends.map((backend) => sum(backend.closed.values()))),
+      bytesUp: sum(backends.map((backend) => backend.bytesUp)) + live('bytesUp'),
+      bytesDown: sum(backends.map((backend) => backend.bytesDown)) + live('bytesDown'),
+    };
+  }
+
+  /** The numbers of this moment. All collect() callbacks of one scrape run in one turn and share one snapshot. */
+  #now(): Scrape {
+    if (this.#scrape === undefined) {
+      const numbers = noNumbers();
+      addNumbers(numbers, this.numbers);
+      for (const worker of this.#workers.values()) addNumbers(numbers, worker);
+      this.#scrape = { numbers, snapshot: this.#source() };
+      queueMicrotask(() => (this.#scrape = undefined));
+    }
+    return this.#scrape;
+  }
+
+  #defineCounters(): void {
+    const byLabel = (label: string, counts: ReadonlyMap<string, number>) =>
+      [...counts].map(([value, count]): Sample => [{ [label]: value }, count]);
+    const counter = (name: string, help: string, labelNames: string[], read: (scrape: Scrape) => Iterable<Sample>) => {
+      const scrape = () => this.#now();
+      new Counter({
+        name: `${METRIC_PREFIX}${name}`,
+        help,
+        labelNames,
+        registers: [this.registry],
+        collect() {
+          this.reset();
+          for (const [labels, value] of read(scrape())) this.inc(labels, value);
+        },
+      });
+    };
+
+    counter('connections_accepted_total', 'Connections accepted', [], ({ numbers }) => [[{}, numbers.accepted]]);
+    counter('handshakes_failed_total', 'Connections that ended before their request was complete', ['reason'], (s) =>
+      byLabel('reason', s.numbers.handshakeFailed),
+    );
+    counter('connects_failed_total', 'Targets that could not be reached', ['failure'], (s) =>
+      byLabel('failure', s.numbers.connectFailed),
+    );
+    counter('requests_denied_total', 'Requests denied by a rule', [], ({ numbers }) => [[{}, numbers.denied]]);
+    counter('auth_failed_total', 'Wrong names or passwords', [], ({ numbers }) => [[{}, numbers.authFailed]]);
+    counter('connections_limited_total', 'Connections turned away at a limit', ['limit'], (s) =>
+      byLabel('limit', s.numbers.limited),
+    );
+    counter('flows_opened_total', 'Flows handed to a backend', ['backend'], ({ numbers }) =>
+      [...numbers.backends].map(([backend, counts]): Sample => [{ backend }, counts.opened]),
+    );
+    counter('flows_closed_total', 'Flows ended', ['backend', 'reason'], ({ numbers }) =>
+      [...numbers.backends].flatMap(([backend, counts]) =>
+        [...counts.closed].map(([reason, count]): Sample => [{ backend, reason }, count]),
+      ),
+    );
+    counter('relayed_bytes_total', 'Bytes relayed, live flows included', ['backend', 'direction'], (scrape) =>
+      this.#relayedBytes(scrape),
+    );
+    counter('config_reloads_total', 'Readings of the configuration while running', ['result'], () =>
+      Object.entries(this.#reloads).map(([result, count]): Sample => [{ result }, count]),
+    );
+    counter('process_cpu_seconds_total', 'Processor time used by the process, user and system', [], () => {
+      const { user, system } = process.cpuUsage();
+      return [[{}, (user + system) / 1e6]];
+    });
+    new DurationHistogram(`${METRIC_PREFIX}flow_duration_seconds`, this.registry, () => this.#now().numbers);
+  }
+
+  #defineGauges(version: string): void {
+    const gauge = (name: string, help: string, labelNames: string[], read: (scrape: Scrape) => Iterable<Sample>) => {
+      const scrape = () => this.#now();
+      new Gauge({
+        name: `${METRIC_PREFIX}${name}`,
+        help,
+        labelNames,
+        registers: [this.registry],
+        collect() {
+          this.reset();
+          for (const [labels, value] of read(scrape())) this.set(labels, value);
+        },
+      });
+    };
+
+    gauge('flows', 'Live flows', ['backend', 'state'], ({ snapshot }) => {
+      const counts = new Map<string, { labels: Record<string, string>; count: number }>();
+      for (const { backend, state } of snapshot.flows) {
+        const key = `${backend} ${state}`;
+        const entry = counts.get(key) ?? { labels: { backend, state }, count: 0 };
+        entry.count++;
+        counts.set(key, entry);
+      }
+      return [...counts.values()].map(({ labels, count }): Sample => [labels, count]);
+    });
+    gauge('live_bytes', 'Bytes relayed so far by the flows that live now', ['direction'], ({ snapshot }) => [
+      [{ direction: 'up' }, sum(snapshot.flows.map((flow) => flow.bytesUp))],
+      [{ direction: 'down' }, sum(snapshot.flows.map((flow) => flow.bytesDown))],
+    ]);
+    gauge('handshakes', 'Connections between accept and splice', [], ({ snapshot }) => [[{}, snapshot.handshakes]]);
+    gauge('open_descriptors', 'Open descriptors', [], ({ snapshot }) => [[{}, snapshot.descriptors]]);
+    gauge('max_descriptors', 'Limit of open descriptors', [], ({ snapshot }) => [[{}, snapshot.descriptorLimit]]);
+    gauge('process_resident_bytes', 'Resident memory', [], () => [[{}, process.memoryUsage.rss()]]);
+    gauge('process_start_time_seconds', 'Start of the process, unix time', [], () => [[{}, this.#startedAt / 1000]]);
+    gauge('build_info', 'Always 1; the version is in the label', ['version'], () => [[{ version }, 1]]);
+  }
+
+  #relayedBytes({ numbers, snapshot }: Scrape): Sample[] {
+    const bytes = new Map<string, { backend: string; direction: string; value: number }>();
+    const add = (backend: string, direction: string, value: number) => {
+      const key = `${direction} ${backend}`;
+      const entry = bytes.get(key) ?? { backend, direction, value: 0 };
+      entry.value += value;
+      bytes.set(key, entry);
+    };
+    for (const [backend, counts] of numbers.backends) {
+      add(backend, 'up', counts.bytesUp);
+      add(backend, 'down', counts.bytesDown);
+    }
+    for (const flow of snapshot.flows) {
+      add(flow.backend, 'up', flow.bytesUp);
+      add(flow.backend, 'down', flow.bytesDown);
+    }
+    return [...bytes].map(([key, { backend, direction, value }]): Sample => {
+      const shown = Math.max(value, this.#shownBytes.get(key) ?? 0);
+      this.#shownBytes.set(key, shown);
+      return [{ backend, direction }, shown];
+    });
+  }
+}
+
+function sum(values: Iterable<number>): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}

@@ -1,0 +1,333 @@
+/**
+ * The engine: two connections in, one flow out. It checks what may be called when, chooses the
+ * backend and keeps the books; bytes never pass through here.
+ */
+import { Server, type Socket } from 'node:net';
+import { availableParallelism } from 'node:os';
+import { BackendUnavailableError, SpliceArgumentError, SpliceError, SpliceStateError } from '../errors.js';
+import { native } from '../native.js';
+import { BACKENDS, type Backend, type BackendCapability, type BackendName, type Bound, type Handover } from './backend.js';
+import { buildBackends } from './build.js';
+import { flushed, requireEstablished, stopReading, toEndpoint, type Endpoint } from './endpoint.js';
+import { Flow } from './flow.js';
+import { Selector, type Selection } from './select.js';
+
+export interface EngineOptions {
+  /**
+   * `auto` takes the best backend that machine and connections allow. A name takes that one,
+   * throws at open when the machine has it not, and falls back per flow when a pair refuses it.
+   * **Default:** `'auto'`.
+   */
+  backend?: BackendName | 'auto';
+  /** Milliseconds without a byte after which a flow ends; 0: never. **Default:** `0`. */
+  idleTimeoutMs?: number;
+  /** Native relay threads of the `splice` backend. **Default:** the processors, at most 4. */
+  relayThreads?: number;
+  /** Bytes asked of each pipe. **Default:** 262144. */
+  pipeSize?: number;
+  /**
+   * Bytes that a direction of the `splice` backend copies before it goes over to splice(2), which
+   * it then does when its reads prove bulky. **Default:** 65536.
+   */
+  spliceAfter?: number;
+}
+
+export interface SpliceOptions {
+  /** The handshake's last words: written to the client before any byte of the server. Not counted. */
+  reply?: Uint8Array;
+  /**
+   * Bytes of a reply that the caller has written to the client's stream, and that may still sit
+   * there: the hand-over lets them leave first. More than were ever written is a mistake, and
+   * refused. Not for raw descriptors: use `reply`. **Default:** `0`.
+   */
+  replyBytes?: number;
+  /** Bytes that the caller has read from the client beyond the handshake. Bytes that sit in a Node socket's buffer are found without this. */
+  clientHead?: Uint8Array;
+  /** The same of the server. */
+  upstreamHead?: Uint8Array;
+  /** Moves one direction only, at most so many bytes (heads included), and hands both sockets back. */
+  maxBytes?: number;
+  /** Which one, with `maxBytes`. **Default:** `'down'`. */
+  direction?: 'up' | 'down';
+  /** Overrides the engine's `idleTimeoutMs`. */
+  idleTimeoutMs?: number;
+}
+
+/** Sockets in the hands of an engine, whichever engine it is. */
+const intended = new WeakMap<Socket, SpliceEngine>();
+const spliced = new WeakSet<Socket>();
+
+/**
+ * @example
+ * const engine = await SpliceEngine.open();
+ * const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (client) => {
+ *   const upstream = connect({ port: 8080, allowHalfOpen: true }, async () => {
+ *     const flow = await engine.splice(client, upstream);
+ *     const { reason, bytesUp, bytesDown } = await flow.closed;
+ *   });
+ *   engine.intendSplice(client, upstream);
+ * });
+ * engine.initSplice(server.listen(1234));
+ */
+export class SpliceEngine {
+  /** What this machine offers, backend by backend, with the reason either way. */
+  readonly capabilities: readonly BackendCapability[];
+  readonly #backends: ReadonlyMap<BackendName, Backend>;
+  readonly #selector: Selector;
+  readonly #idleTimeoutMs: number;
+  readonly #flows = new Map<string, Flow>();
+  #next = 1;
+  #state: 'open' | 'closed' = 'open';
+
+  private constructor(options: EngineOptions, backends: ReadonlyMap<BackendName, Backend>, capabilities: readonly BackendCapability[]) {
+    this.capabilities = capabilities;
+    this.#backends = backends;
+    this.#idleTimeoutMs = options.idleTimeoutMs ?? 0;
+    this.#selector = new Selector(Selector.wanted(options.backend ?? 'auto'), backends, capabilities);
+  }
+
+  /**
+   * Probes the machine once and makes an engine.
+   * @throws SpliceError `ERR_SPLICE_BACKEND` when the backend asked for by name cannot be used here,
+   * `ERR_SPLICE_ARGUMENT` for options out of range, `ERR_SPLICE_ADDON` when the addon does not load
+   */
+  static async open(options: EngineOptions = {}): Promise<SpliceEngine> {
+    const asked = options.backend ?? 'auto';
+    if (asked !== 'auto' && !BACKENDS.includes(asked)) {
+      throw new SpliceArgumentError(`backend: "${String(asked)}" is none of auto, ${BACKENDS.join(', ')}`);
+    }
+    const threads = options.relayThreads ?? Math.min(4, availableParallelism());
+    requireNumber('relayThreads', threads, 1, 256);
+    requireNumber('pipeSize', options.pipeSize ?? 65536, 65536, 2 ** 30);
+    requireNumber('spliceAfter', options.spliceAfter ?? 0, 0, Infinity);
+    requireNumber('idleTimeoutMs', options.idleTimeoutMs ?? 0, 0, Infinity);
+    const { backends, capabilities } = await buildBackends(asked, {
+      threads,
+      pipeSize: options.pipeSize ?? 256 * 1024,
+      spliceAfter: options.spliceAfter ?? 64 * 1024,
+    });
+    if (asked !== 'auto' && !backends.has(asked)) {
+      for (const backend of backends.values()) backend.stop();
+      throw new BackendUnavailableError(asked, capabilities.find((entry) => entry.backend === asked)?.reason ?? 'unknown');
+    }
+    return new SpliceEngine(options, backends, capabilities);
+  }
+
+  /** The backend that a flow gets when its connections allow it, and why no better one. */
+  get preferred(): { backend: BackendName; reason: string } {
+    const { backend } = this.#selector.preferred;
+    const reason = this.capabilities.find((entry) => entry.backend === backend.name)?.reason ?? '';
+    return { backend: backend.name, reason };
+  }
+
+  /**
+   * Stage accept: prepares a listening socket, before its connections are accepted.
+   * @throws SpliceError `ERR_SPLICE_STATE` when it does not listen, or the engine is closed
+   */
+  initSplice(listener: Server | number): void {
+    this.#requireOpen('initSplice');
+    if (listener instanceof Server) {
+      if (!listener.listening) throw new SpliceStateError('initSplice', 'the server does not listen', 'call listen() first');
+      return;
+    }
+    if (typeof listener !== 'number') throw new SpliceArgumentError('initSplice: give a net.Server or a listening descriptor');
+    let listening: boolean;
+    try {
+      listening = native().describe(listener).listening;
+    } catch (cause) {
+      throw new SpliceArgumentError(`initSplice: ${listener} is no socket`, { cause });
+    }
+    if (!listening) throw new SpliceStateError('initSplice', 'the descriptor does not listen', 'call listen() first');
+  }
+
+  /**
+   * Stage handshake, before the upstream connects: from now on nobody but the engine reads the
+   * client. What the client sends waits, and belongs to the flow.
+   * @throws SpliceError `ERR_SPLICE_STATE` when either socket is intended or spliced already,
+   * the client is not connected, or the engine is closed
+   */
+  intendSplice(client: Socket | number, upstream: Socket | number): void {
+    this.#requireOpen('intendSplice');
+    const clientEnd = toEndpoint(client, 'client');
+    const upstreamEnd = toEndpoint(upstream, 'upstream');
+    if (client === upstream) throw new SpliceArgumentError('intendSplice: client and upstream are the same');
+    for (const [endpoint, role] of [[clientEnd, 'client'], [upstreamEnd, 'upstream']] as const) {
+      requireFree('intendSplice', endpoint, role);
+      if (endpoint.kind === 'socket' && intended.has(endpoint.socket)) {
+        throw new SpliceStateError('intendSplice', `the ${role} is intended already`, 'call splice(), or destroy it');
+      }
+    }
+    requireEstablished('intendSplice', clientEnd, 'client');
+    if (upstreamEnd.kind === 'socket' && upstreamEnd.socket.destroyed) {
+      throw new SpliceStateError('intendSplice', 'the upstream is destroyed', 'give a new one');
+    }
+    stopReading(clientEnd);
+    for (const endpoint of [clientEnd, upstreamEnd]) if (endpoint.kind === 'socket') intended.set(endpoint.socket, this);
+  }
+
+  /**
+   * Stage splice: hands two established connections to the kernel. Both are out of the caller's
+   * hands when the promise resolves, and no byte that either side has sent, or that was read or
+   * written through a Node socket, is lost. When it rejects, both are still the caller's.
+   * @throws SpliceError `ERR_SPLICE_STATE`, `ERR_SPLICE_ARGUMENT`, `ERR_SPLICE_BACKEND`
+   */
+  async splice(client: Socket | number, upstream: Socket | number, options: SpliceOptions = {}): Promise<Flow> {
+    const handover = this.#handover(client, upstream, options);
+    for (const endpoint of [handover.client, handover.upstream]) if (endpoint.kind === 'socket') spliced.add(endpoint.socket);
+    try {
+      await this.#settle(handover);
+      this.#requireOpen('splice');
+      requireEstablished('splice', handover.client, 'client');
+      requireEstablished('splice', handover.upstream, 'upstream');
+      return this.#start(handover);
+    } catch (error) {
+      release(handover);
+      throw error;
+    }
+  }
+
+  /**
+   * {@link splice} for raw descriptors, without waiting for a turn of the event loop: for servers
+   * that do thousands of hand-overs a second.
+   */
+  spliceNow(client: number, upstream: number, options: Omit<SpliceOptions, 'replyBytes'> = {}): Flow {
+    return this.#start(this.#handover(client, upstream, options));
+  }
+
+  /** The live flow with this id. */
+  flow(id: string): Flow | undefined {
+    return this.#flows.get(id);
+  }
+
+  /** Live flows, in the order in which they began. */
+  flows(): IterableIterator<Flow> {
+    return this.#flows.values();
+  }
+
+  /**
+   * Ends every flow by RST and frees threads, maps and descriptors; `closed` of each has resolved
+   * when this resolves. To let flows end by themselves, await their `closed` first.
+   */
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    const ends = [...this.#flows.values()].map((flow) => {
+      flow.abort();
+      return flow.closed;
+    });
+    await Promise.all(ends);
+    for (const backend of this.#backends.values()) backend.stop();
+  }
+
+  #requireOpen(method: string): void {
+    if (this.#state !== 'open') throw new SpliceStateError(method, 'the engine is closed', 'open a new one');
+  }
+
+  #handover(client: Socket | number, upstream: Socket | number, options: SpliceOptions): Handover {
+    this.#requireOpen('splice');
+    const clientEnd = toEndpoint(client, 'client');
+    const upstreamEnd = toEndpoint(upstream, 'upstream');
+    if (client === upstream) throw new SpliceArgumentError('splice: client and upstream are the same');
+    for (const [endpoint, role] of [[clientEnd, 'client'], [upstreamEnd, 'upstream']] as const) {
+      requireFree('splice', endpoint, role);
+      if (endpoint.kind === 'socket' && intended.has(endpoint.socket) && intended.get(endpoint.socket) !== this) {
+        throw new SpliceStateError('splice', `the ${role} is intended by another engine`, 'call splice() of that one');
+      }
+      requireEstablished('splice', endpoint, role);
+    }
+    requireReply(clientEnd, options.replyBytes ?? 0);
+    const idleMs = options.idleTimeoutMs ?? this.#idleTimeoutMs;
+    requireNumber('idleTimeoutMs', idleMs, 0, Infinity);
+    return {
+      client: clientEnd,
+      upstream: upstreamEnd,
+      reply: options.reply,
+      clientHead: options.clientHead,
+      upstreamHead: options.upstreamHead,
+      idleMs: idleMs === Infinity ? 0 : idleMs,
+      bound: boundOf(options),
+    };
+  }
+
+  // Until both streams have written what they hold, the pair is not ours to move.
+  async #settle(handover: Handover): Promise<void> {
+    stopReading(handover.client);
+    stopReading(handover.upstream);
+    await flushed(handover.client);
+    await flushed(handover.upstream);
+  }
+
+  #start(handover: Handover): Flow {
+    const id = String(this.#next++);
+    const candidates = this.#selector.candidates(handover);
+    let candidate = candidates.next();
+    while (!candidate.done) {
+      const selection: Selection = candidate.value;
+      try {
+        const flow = new Flow(
+          id,
+          selection.backend.name,
+          selection.refusals,
+          (onEnd) => selection.backend.start(handover, onEnd),
+          (ended) => {
+            this.#flows.delete(ended.id);
+            if (handover.bound !== undefined) release(handover);
+          },
+        );
+        this.#flows.set(id, flow);
+        return flow;
+      } catch (error) {
+        if (!(error instanceof SpliceError)) throw error;
+        candidate = candidates.next(error.message);
+      }
+    }
+    throw new BackendUnavailableError('auto', 'no backend took the pair');
+  }
+}
+
+function requireNumber(name: string, value: number, least: number, most: number): void {
+  if (typeof value !== 'number' || Number.isNaN(value) || value < least || value > most) {
+    throw new SpliceArgumentError(`${name}: ${String(value)} is not between ${least} and ${most}`);
+  }
+}
+
+function requireReply(client: Endpoint, replyBytes: number): void {
+  requireNumber('replyBytes', replyBytes, 0, Number.MAX_SAFE_INTEGER);
+  if (replyBytes === 0) return;
+  if (client.kind === 'descriptor') {
+    throw new SpliceArgumentError('replyBytes: nobody can see what is written to a descriptor; give the bytes as `reply`');
+  }
+  if (client.socket.bytesWritten < replyBytes) {
+    throw new SpliceArgumentError(`replyBytes: only ${client.socket.bytesWritten} bytes were written; write the reply first, or give it as \`reply\``);
+  }
+}
+
+function requireFree(method: string, endpoint: Endpoint, role: string): void {
+  if (endpoint.kind === 'socket' && spliced.has(endpoint.socket)) {
+    throw new SpliceStateError(method, `the ${role} is spliced already`, 'a connection belongs to one flow');
+  }
+}
+
+function boundOf(options: SpliceOptions): Bound | undefined {
+  const direction = options.direction ?? 'down';
+  if (direction !== 'up' && direction !== 'down') throw new SpliceArgumentError('direction: give "up" or "down"');
+  if (options.maxBytes === undefined) {
+    if (options.direction !== undefined) throw new SpliceArgumentError('direction: only together with maxBytes');
+    return undefined;
+  }
+  requireNumber('maxBytes', options.maxBytes, 0, Number.MAX_SAFE_INTEGER);
+  const head = (direction === 'up' ? options.clientHead : options.upstreamHead)?.length ?? 0;
+  const other = (direction === 'up' ? options.upstreamHead : options.clientHead)?.length ?? 0;
+  if (head > options.maxBytes) throw new SpliceArgumentError(`maxBytes: the head alone has ${head} bytes`);
+  if (other > 0) throw new SpliceArgumentError('a bounded flow moves one direction: keep the head of the other');
+  return { direction, maxBytes: options.maxBytes };
+}
+
+/** Sockets that a failed or bounded splice leaves with the caller. */
+function release(handover: Handover): void {
+  for (const endpoint of [handover.client, handover.upstream]) {
+    if (endpoint.kind !== 'socket') continue;
+    spliced.delete(endpoint.socket);
+    intended.delete(endpoint.socket);
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Stage splice: which backend carries a flow. `auto` takes the best that the machine and the two
+ * connections allow; every better one leaves its reason, which the flow keeps.
+ */
+import { BackendUnavailableError } from '../errors.js';
+import type { Backend, BackendCapability, BackendName, Handover, Refusal } from './backend.js';
+
+/** What `auto` tries, the best first. Others carry a flow only when asked for by name. */
+export const AUTO_ORDER: readonly BackendName[] = ['packet', 'splice', 'copy'];
+
+/** What carries a flow that the backend asked for by name refuses. */
+const FALLBACK: readonly BackendName[] = ['splice', 'copy'];
+
+export interface Selection {
+  backend: Backend;
+  refusals: readonly Refusal[];
+}
+
+export class Selector {
+  readonly #backends: readonly Backend[];
+  /** Refusals by the machine are the same for every flow: one frozen list serves them all. */
+  readonly #machineRefusals: ReadonlyMap<BackendName, readonly Refusal[]>;
+
+  /** `wanted`: names in order; `capabilities` says which of them the machine has. */
+  constructor(wanted: readonly BackendName[], backends: ReadonlyMap<BackendName, Backend>, capabilities: readonly BackendCapability[]) {
+    const usable: Backend[] = [];
+    const refusals: Refusal[] = [];
+    const byBackend = new Map<BackendName, readonly Refusal[]>();
+    for (const name of wanted) {
+      const backend = backends.get(name);
+      if (backend !== undefined) {
+        usable.push(backend);
+        byBackend.set(name, Object.freeze([...refusals]));
+      } else {
+        const reason = capabilities.find((capability) => capability.backend === name)?.reason ?? 'unknown backend';
+        refusals.push({ backend: name, reason });
+      }
+    }
+    this.#backends = usable;
+    this.#machineRefusals = byBackend;
+  }
+
+  static wanted(asked: BackendName | 'auto'): readonly BackendName[] {
+    return asked === 'auto' ? AUTO_ORDER : [asked, ...FALLBACK.filter((name) => name !== asked)];
+  }
+
+  /** The first choice on this machine, before any connection is known. */
+  get preferred(): Selection {
+    const backend = this.#backends[0];
+    if (backend === undefined) throw new BackendUnavailableError('auto', 'no backend can be used on this machine');
+    return { backend, refusals: this.#machineRefusals.get(backend.name) ?? [] };
+  }
+
+  /** Backends to try in order: `start` may still fail, and then the next one carries the pair. */
+  *candidates(handover: Handover): Generator<Selection, void, string | undefined> {
+    const refused: Refusal[] = [];
+    for (const backend of this.#backends) {
+      const reason = backend.refuse(handover);
+      if (reason !== undefined) {
+        refused.push({ backend: backend.name, reason });
+        continue;
+      }
+      const machine = this.#machineRefusals.get(backend.name) ?? [];
+      const failed = yield { backend, refusals: refused.length === 0 ? machine : [...machine, ...refused] };
+      if (failed !== undefined) refused.push({ backend: backend.name, reason: failed });
+    }
+    throw new BackendUnavailableError(
+      this.#backends.map((backend) => backend.name).join(', '),
+      refused.map((refusal) => `${refusal.backend}: ${refusal.reason}`).join('; '),
+    );
+  }
+}

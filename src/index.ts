@@ -1,0 +1,17 @@
+/**
+ * symsplice: proxies that think in TypeScript and move bytes in the Linux kernel.
+ * This is the public API of the package, and nothing else.
+ */
+export { SpliceEngine, type EngineOptions, type SpliceOptions } from './engine/engine.js';
+export { Flow, type FlowCounters, type FlowEnd } from './engine/flow.js';
+export type { BackendCapability, BackendName, Refusal } from './engine/backend.js';
+export type { CloseReason, FlowStateName } from './abi.gen.js';
+export {
+  BackendUnavailableError,
+  ConfigError,
+  SpliceArgumentError,
+  SpliceError,
+  SpliceStateError,
+  VerifierError,
+  type SpliceErrorCode,
+} from './errors.js';

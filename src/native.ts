@@ -1,0 +1,167 @@
+/**
+ * The addon's typed face: what the native side offers, word for word. Policy lives above, in
+ * engine/ and server/; nothing here decides.
+ */
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ABI_VERSION } from './abi.gen.js';
+import { SpliceError } from './errors.js';
+
+/** An error of a system call, in Node's own shape. */
+export interface ErrnoException extends Error {
+  code: string;
+  /** Negative errno. */
+  errno: number;
+  syscall: string;
+}
+
+/** What {@link Native.describe} says of a descriptor. Addresses in the reactor's encoding, see {@link decodeAddress}. */
+export interface DescriptorInfo {
+  stream: boolean;
+  listening: boolean;
+  connected: boolean;
+  /** The kernel's TCP state (1 = ESTABLISHED, 8 = CLOSE_WAIT ...), null when it is not TCP. */
+  tcpState: number | null;
+  local: Uint8Array | null;
+  peer: Uint8Array | null;
+}
+
+/**
+ * Stages accept and handshake: sockets without Node's streams. Events of one wake-up come as one
+ * call of `onBatch(count)`: `records` holds `count` times five words (event, slot, value, offset,
+ * length), `bytes` what they refer to; both are overwritten after the call. A slot names a
+ * connection until it is taken or closed.
+ */
+export interface Reactor {
+  /** Watches a listening descriptor and owns it. Its connections come as `ACCEPTED`. */
+  listen(fd: number): number;
+  /** Watches a connected descriptor and owns it. */
+  adopt(fd: number): number;
+  /** Begins to connect; `host` is an address literal. A negative errno when it failed at once. */
+  connect(host: string, port: number): number;
+  /** Bytes that the kernel took at once, or a negative errno. */
+  send(slot: number, bytes: Uint8Array): number;
+  /** Reads nothing more: bytes and FIN wait in the kernel for the relay. `FAILED` still comes. */
+  hold(slot: number): void;
+  /** Reads again after {@link hold}. */
+  release(slot: number): void;
+  /** Stops accepting; connections wait in the backlog. */
+  pause(listener: number): void;
+  resume(listener: number): void;
+  /** Hands the descriptor out; it belongs to the caller now. */
+  take(slot: number): number;
+  /**
+   * Says goodbye so that the last reply arrives: sends FIN, then throws away what the peer still
+   * sends (a close with unread bytes would send RST, and the peer could lose the reply). Returns
+   * true when the peer has finished too; else `END` or `FAILED` will say so.
+   */
+  linger(slot: number): boolean;
+  /** Closes, by RST when `reset`. */
+  close(slot: number, reset: boolean): void;
+  /** Closes everything. No call comes after it. */
+  stop(): void;
+}
+
+/** Which direction a bounded flow moves: see {@link Relay.add}. */
+export const BOUNDED = { none: 0, up: 1, down: 2 } as const;
+
+/** Numbers of a report: id, close reason, errno, bytes up, bytes down, duration in ms. */
+export const REPORT_WORDS = 6;
+
+/** Stages splice to teardown of the `splice` backend: threads that move bytes by splice(2). */
+export interface Relay {
+  /**
+   * Takes two connected, non-blocking descriptors and owns them, unless `bounded`: then one
+   * direction moves at most `maxBytes` and the descriptors stay the caller's.
+   * @param idleMs ends the flow after so long without a byte; 0: never
+   * @param reply written to the client first; not counted, it is no byte of the stream
+   * @param clientHead bytes already read from the client; they go first, and are counted
+   * @param upstreamHead the same of the server
+   * @returns the flow's id
+   */
+  add(
+    client: number,
+    upstream: number,
+    idleMs: number,
+    reply: Uint8Array | undefined,
+    clientHead: Uint8Array | undefined,
+    upstreamHead: Uint8Array | undefined,
+    bounded: number,
+    maxBytes: number,
+  ): number;
+  /** Fills `out` (bytes up, bytes down, state, ms since the last byte); false when the flow is gone. */
+  counters(id: number, out: Float64Array): boolean;
+  /** Ends a flow by RST to both sides. */
+  end(id: number): void;
+  /** Ends every flow without a report and joins the threads. */
+  stop(): void;
+}
+
+export interface RelaySettings {
+  /** Relay threads. */
+  threads: number;
+  /** Bytes asked of every pipe; above fs.pipe-max-size the kernel gives less. */
+  pipeSize: number;
+  /** A direction is copied until it has moved so many bytes and proves bulky; Infinity: always copied. */
+  spliceAfter: number;
+}
+
+export interface Native {
+  readonly abiVersion: number;
+  /** A listening, non-blocking descriptor. `::` takes IPv4 connections too. */
+  listen(host: string, port: number, backlog: number, reusePort: boolean): number;
+  /** A second descriptor of the same socket. */
+  duplicate(fd: number): number;
+  close(fd: number): void;
+  /** Closes with RST. */
+  reset(fd: number): void;
+  describe(fd: number): DescriptorInfo;
+  noDelay(fd: number): void;
+  /** '' for a connected stream socket, else the name of the errno that says why not (EBADF, ENOTSOCK, ENOTCONN, EPROTOTYPE). */
+  connectedStream(fd: number): string;
+  /** One datagram to a unix socket, as sd_notify(3) does. */
+  notify(path: string, message: string): void;
+  Reactor: new (records: Int32Array, bytes: Uint8Array, onBatch: (count: number) => void) => Reactor;
+  Relay: new (settings: RelaySettings, onReports: (words: Float64Array) => void) => Relay;
+}
+
+/** The package's own directory, from src/ under a test runner and from dist/ in production alike. */
+export const packageRoot = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** Where a built file may be: built here, or shipped in the package for this platform. */
+export function builtFile(built: string, shipped: string): string[] {
+  return [join(packageRoot, 'build', built), join(packageRoot, 'prebuilds', `${process.platform}-${process.arch}`, shipped)];
+}
+
+function load(): Native {
+  const require = createRequire(import.meta.url);
+  const failures: string[] = [];
+  for (const file of builtFile('Release/symsplice.node', 'symsplice.node')) {
+    let native: Native;
+    try {
+      native = require(file) as Native;
+    } catch (error) {
+      failures.push(error instanceof Error ? error.message.split('\n')[0]! : String(error));
+      continue;
+    }
+    if (native.abiVersion !== ABI_VERSION) {
+      throw new SpliceError(
+        'ERR_SPLICE_ABI',
+        `${file} was built for ABI ${native.abiVersion}, this package has ABI ${ABI_VERSION}: run "npm run build"`,
+      );
+    }
+    return native;
+  }
+  throw new SpliceError(
+    'ERR_SPLICE_ADDON',
+    `the native addon does not load; run "npm run build" (needs Linux and the packages that scripts/setup installs)\n  ${failures.join('\n  ')}`,
+  );
+}
+
+let loaded: Native | undefined;
+
+/** The addon, loaded on first use. Throws `ERR_SPLICE_ADDON` or `ERR_SPLICE_ABI`. */
+export function native(): Native {
+  return (loaded ??= load());
+}

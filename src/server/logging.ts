@@ -1,0 +1,89 @@
+/**
+ * Logs: JSON or pretty lines on stderr, written synchronously and in this process, so that the last line before a
+ * crash is not lost. Used by every part of the server; stdout belongs to the command line.
+ */
+import pino from 'pino';
+import type { DestinationStream, Logger } from 'pino';
+import { prettyFactory } from 'pino-pretty';
+import { formatRefusals } from '../control/flow-info.js';
+import type { Refusal } from '../control/flow-info.js';
+import type { LogFormat, LogLevel } from './config-settings.js';
+
+export type { Logger } from 'pino';
+
+export interface LoggingOptions {
+  readonly level: LogLevel;
+  readonly format: LogFormat;
+  /** Whether the destination is a terminal; decides what `auto` means, and colours. */
+  readonly terminal: boolean;
+  /** Where lines go. **Default:** descriptor 2, synchronously. */
+  readonly destination?: DestinationStream;
+}
+
+export function createLogger({ level, format, terminal, destination }: LoggingOptions): Logger {
+  const out = destination ?? pino.destination({ dest: 2, sync: true });
+  const pretty = format === 'pretty' || (format === 'auto' && terminal);
+  const options = { level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime };
+  if (!pretty) return pino({ ...options, formatters: { level: (label) => ({ level: label }) } }, out);
+  const print = prettyFactory({
+    colorize: terminal,
+    singleLine: true,
+    ignore: 'pid',
+    translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
+  });
+  return pino(options, { write: (line: string) => out.write(print(line)) });
+}
+
+/** The end of one flow, or of a connection that never became one. */
+export interface AccessRecord {
+  /** `HOST:PORT` of the client. */
+  readonly client: string;
+  readonly user?: string | undefined;
+  /** What the client asked for, `NAME:PORT`; undefined if it never asked. */
+  readonly target?: string | undefined;
+  /** `HOST:PORT` connected to; undefined if none was. */
+  readonly upstream?: string | undefined;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  readonly durationMs: number;
+  /** Undefined if the connection was never relayed. */
+  readonly backend?: string | undefined;
+  readonly refusals?: readonly Refusal[] | undefined;
+  /** Why it ended. */
+  readonly reason: string;
+}
+
+/** The fields of an access line; the names are part of the interface to log tools. Unknown ones are left out. */
+export interface AccessFields {
+  readonly client: string;
+  readonly user: string | undefined;
+  readonly target: string | undefined;
+  readonly upstream: string | undefined;
+  readonly bytes_up: number;
+  readonly bytes_down: number;
+  readonly duration_ms: number;
+  readonly backend: string | undefined;
+  /** Why no better backend carried it. */
+  readonly refused: string | undefined;
+  readonly reason: string;
+}
+
+export function accessLine(record: AccessRecord): AccessFields {
+  return {
+    client: record.client,
+    user: record.user,
+    target: record.target,
+    upstream: record.upstream,
+    bytes_up: record.bytesUp,
+    bytes_down: record.bytesDown,
+    duration_ms: Math.round(record.durationMs),
+    backend: record.backend,
+    refused: formatRefusals(record.refusals ?? []),
+    reason: record.reason,
+  };
+}
+
+/** Writes the access line, at level info. Costs nothing when that level is off. */
+export function logAccess(logger: Logger, record: AccessRecord): void {
+  if (logger.isLevelEnabled('info')) logger.info(accessLine(record), 'flow closed');
+}

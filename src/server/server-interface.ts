@@ -1,0 +1,53 @@
+/**
+ * What the command line needs from the running server, and what it gives to it. The server implements this;
+ * signals, control socket, admin endpoint and systemd are wired to it by src/cli/run-server.ts and nowhere else.
+ */
+import type { Logger } from 'pino';
+import type { FlowInfo } from '../control/flow-info.js';
+import type { Metrics } from '../control/metrics.js';
+import type { HostPort, SocksConfig } from './config.js';
+import type { InheritedSocket } from './systemd.js';
+
+/** The state of the process that operators ask for. Taking one must not disturb the relay. */
+export interface ServerSnapshot {
+  /** Connections between accept and splice. */
+  readonly handshakes: number;
+  /** Open descriptors of the process. */
+  readonly descriptors: number;
+  /** The descriptor limit (RLIMIT_NOFILE, soft). */
+  readonly descriptorLimit: number;
+  /** Live flows. A flow leaves this list in the same turn in which it is reported to Metrics.flowClosed. */
+  readonly flows: readonly FlowInfo[];
+}
+
+/** The backend in use and why: `no CAP_BPF, so packet was refused`. */
+export interface BackendChoiceInfo {
+  readonly name: string;
+  readonly reason: string;
+}
+
+export interface ServerOptions {
+  readonly config: SocksConfig;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Reads the configuration again, as SIGHUP does. Rejects with a ConfigError on a mistake. */
+  readonly reload: () => Promise<SocksConfig>;
+  /** Listening sockets from systemd; if there are any they replace `config.listen`. */
+  readonly inherited: readonly InheritedSocket[];
+}
+
+export interface RunningServer {
+  /** The addresses really listened on, port 0 resolved. */
+  readonly listening: readonly HostPort[];
+  readonly backend: BackendChoiceInfo;
+  /** Stops accepting at once; resolves when no flow is left or `drainTimeout` has passed, whichever is first. */
+  drain(): Promise<void>;
+  /** Ends every flow and gives back every resource; also in the middle of a drain. Safe to call twice. */
+  stop(): Promise<void>;
+  /** Applies what can change while running, and reads the users and rules files again; rejects, changing nothing. */
+  reload(config: SocksConfig): Promise<void>;
+  snapshot(): ServerSnapshot;
+}
+
+/** `SocksServer.start`. Rejects, holding nothing, if it cannot listen or the backend cannot be used. */
+export type StartServer = (options: ServerOptions) => Promise<RunningServer>;

@@ -1,0 +1,66 @@
+/** The rings in the order they run, and the programs each of them consists of. */
+import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { sweepNamespaces } from '../sweep.js';
+import type { TapProgram } from './tap-program.js';
+
+export interface Ring {
+  readonly number: number;
+  readonly name: string;
+  /** The programs whose name contains `filter`. */
+  readonly programs: (root: string, filter: string) => TapProgram[];
+}
+
+const minute = 60_000;
+
+function filesOf(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory).sort() : [];
+}
+
+function vitest(root: string, ring: string, filter: string, limitMs: number): TapProgram[] {
+  const script = path.join(root, 'node_modules/vitest/vitest.mjs');
+  const where = `test/${ring}/${filter}`;
+  return [{ name: ring, command: process.execPath, args: [script, 'run', where, '--reporter=tap-flat'], limitMs }];
+}
+
+function isProgram(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}
+
+export const rings: readonly Ring[] = [
+  { number: 0, name: 'unit', programs: (root, filter) => vitest(root, 'unit', filter, 5 * minute) },
+  {
+    number: 1,
+    name: 'contract',
+    programs: (root, filter) =>
+      filesOf(path.join(root, 'build/contract'))
+        .filter((file) => file.includes(filter) && isProgram(path.join(root, 'build/contract', file)))
+        .map((file) => ({
+          name: file,
+          command: path.join(root, 'build/contract', file),
+          args: [],
+          limitMs: 2 * minute,
+        })),
+  },
+  { number: 2, name: 'bpf', programs: (root, filter) => vitest(root, 'bpf', filter, 3 * minute) },
+  {
+    number: 3,
+    name: 'lab',
+    // The sources are listed, not the outputs: what is left of a deleted test must not run.
+    programs: (root, filter) =>
+      filesOf(path.join(root, 'test/lab'))
+        .filter((file) => file.endsWith('.test.ts') && file.includes(filter))
+        .map((file) => ({
+          name: file.replace('.test.ts', ''),
+          command: process.execPath,
+          args: [path.join(root, 'build/test/lab', file.replace(/\.ts$/, '.js'))],
+          limitMs: 5 * minute,
+          sweep: sweepNamespaces,
+        })),
+  },
+];

@@ -1,0 +1,95 @@
+import { describe, expect, test } from 'vitest';
+import { accessLine, createLogger, logAccess } from '../../../src/server/logging.js';
+import type { LoggingOptions } from '../../../src/server/logging.js';
+
+const RECORD = {
+  client: '192.0.2.1:5000',
+  user: 'alice',
+  target: 'example.org:443',
+  upstream: '198.51.100.1:443',
+  bytesUp: 10,
+  bytesDown: 20,
+  durationMs: 12.6,
+  backend: 'splice',
+  refusals: [
+    { backend: 'packet', reason: 'no CAP_BPF' },
+    { backend: 'sockmap', reason: 'not asked for' },
+  ],
+  reason: 'finished',
+};
+
+function capture(options: Partial<LoggingOptions>) {
+  const lines: string[] = [];
+  const destination = { write: (line: string) => void lines.push(line) };
+  const logger = createLogger({ level: 'info', format: 'json', terminal: false, destination, ...options });
+  return { logger, lines };
+}
+
+describe('access line', () => {
+  test('has the promised fields', () => {
+    const { logger, lines } = capture({});
+    logAccess(logger, RECORD);
+    const line: unknown = JSON.parse(lines.join(''));
+    expect(line).toMatchObject({
+      level: 'info',
+      msg: 'flow closed',
+      client: '192.0.2.1:5000',
+      user: 'alice',
+      target: 'example.org:443',
+      upstream: '198.51.100.1:443',
+      bytes_up: 10,
+      bytes_down: 20,
+      duration_ms: 13,
+      backend: 'splice',
+      refused: 'packet: no CAP_BPF; sockmap: not asked for',
+      reason: 'finished',
+    });
+  });
+
+  test('leaves out what is not known', () => {
+    const { logger, lines } = capture({});
+    logAccess(logger, { client: 'c', bytesUp: 0, bytesDown: 0, durationMs: 1, reason: 'handshake timeout' });
+    const line = JSON.parse(lines.join('')) as Record<string, unknown>;
+    for (const key of ['user', 'target', 'upstream', 'backend', 'refused']) expect(line).not.toHaveProperty(key);
+  });
+
+  test('no better backend refused means no field', () => {
+    expect(accessLine({ ...RECORD, refusals: [] }).refused).toBeUndefined();
+  });
+
+  test('is not written below its level', () => {
+    const { logger, lines } = capture({ level: 'warn' });
+    logAccess(logger, RECORD);
+    expect(lines).toEqual([]);
+  });
+});
+
+describe('form', () => {
+  test.each([
+    ['json', true, true],
+    ['json', false, true],
+    ['pretty', true, false],
+    ['pretty', false, false],
+    ['auto', true, false],
+    ['auto', false, true],
+  ] as const)('%s, terminal %s: JSON %s', (format, terminal, isJson) => {
+    const { logger, lines } = capture({ format, terminal });
+    logger.info({ a: 1 }, 'hello');
+    expect(lines).toHaveLength(1);
+    expect(lines[0]?.startsWith('{')).toBe(isJson);
+    expect(lines[0]).toContain('hello');
+    expect(lines[0]?.endsWith('\n')).toBe(true);
+  });
+
+  test('no colours where there is no terminal', () => {
+    const { logger, lines } = capture({ format: 'pretty', terminal: false });
+    logger.error('x');
+    expect(lines.join('')).not.toContain('\u001b');
+  });
+
+  test('a name from a stranger cannot start a new line or steer the terminal', () => {
+    const { logger, lines } = capture({ format: 'pretty', terminal: false });
+    logAccess(logger, { ...RECORD, target: 'a\n\u001b[2Jb:1' });
+    expect(lines.join('').trimEnd()).not.toMatch(/[\n\u001b]/);
+  });
+});
