@@ -17,7 +17,7 @@
 const char *const client_error_names[ERROR_COUNT] = {
     "connect", "refusedMethod", "refusedRequest", "protocol", "closedEarly", "reset", "timeout"};
 
-static uint8_t inbox[PATTERN_CHUNK];
+static uint8_t inbox[PATTERN_READ];
 
 uint64_t client_now(void) {
   struct timespec now;

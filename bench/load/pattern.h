@@ -10,8 +10,10 @@
 
 // Prime, so that a relay that repeats or drops a power-of-two buffer never lands in phase.
 #define PATTERN_PERIOD 65521u
-// Longest run that pattern_at() may be asked for, and the size of every read and write.
+// Longest run that pattern_at() may be asked for, and the size of every bulk write.
 #define PATTERN_CHUNK (128u * 1024u)
+// Size of every bulk read.
+#define PATTERN_READ (64u * 1024u)
 
 // Fills the table. Call once, before anything else here.
 void pattern_init(void);

@@ -36,7 +36,7 @@ struct peer {
 #define ECHO_ROOM 65536u
 
 static int epoll_fd;
-static uint8_t inbox[PATTERN_CHUNK];
+static uint8_t inbox[PATTERN_READ];
 
 static void finish(struct peer *peer) {
   close(peer->fd);

@@ -4,18 +4,9 @@ import { askControl, findControlSockets } from '../control/control-client.js';
 import type { Surroundings } from '../control/control-directory.js';
 import { controlDirectories } from '../control/control-directory.js';
 import type { FlowsAnswer, StatsAnswer } from '../control/control-server.js';
+import type { Capability } from '../engine/doctor.js';
 import { SpliceError } from '../errors.js';
 import type { Environment } from './environment.js';
-
-/** The result of one probe of `splice-ctl doctor`. */
-export interface Capability {
-  readonly name: string;
-  readonly group: string;
-  readonly status: 'ok' | 'missing' | 'limited';
-  readonly found: string;
-  readonly enables: string;
-  readonly advice: string;
-}
 
 export interface CtlParts {
   readonly surroundings: Surroundings;

@@ -1,5 +1,6 @@
 /** `splice-ctl doctor`: what this machine can do for the proxy, and what to do where something is missing. */
-import type { Capability, CtlContext } from './ctl-context.js';
+import type { Capability } from '../engine/doctor.js';
+import type { CtlContext } from './ctl-context.js';
 import { EXIT } from './environment.js';
 import type { ExitCode } from './environment.js';
 import { renderTable } from './format.js';

@@ -1,6 +1,7 @@
 /**
- * Logs: JSON or pretty lines on stderr, written synchronously and in this process, so that the last line before a
- * crash is not lost. Used by every part of the server; stdout belongs to the command line.
+ * Logs: JSON or pretty lines on stderr, written synchronously and in this process, once per turn of the event loop:
+ * a turn can end many flows, and a write(2) for each of their lines would be felt. Only SIGKILL can lose lines, those
+ * of one turn. Used by every part of the server; stdout belongs to the command line.
  */
 import pino from 'pino';
 import type { DestinationStream, Logger } from 'pino';
@@ -21,7 +22,7 @@ export interface LoggingOptions {
 }
 
 export function createLogger({ level, format, terminal, destination }: LoggingOptions): Logger {
-  const out = destination ?? pino.destination({ dest: 2, sync: true });
+  const out = destination ?? new TurnBuffer(pino.destination({ dest: 2, sync: true }));
   const pretty = format === 'pretty' || (format === 'auto' && terminal);
   const options = { level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime };
   if (!pretty) return pino({ ...options, formatters: { level: (label) => ({ level: label }) } }, out);
@@ -32,6 +33,28 @@ export function createLogger({ level, format, terminal, destination }: LoggingOp
     translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
   });
   return pino(options, { write: (line: string) => out.write(print(line)) });
+}
+
+/** Gathers what is written in one turn of the event loop; leaves nothing behind when the process exits. */
+export class TurnBuffer implements DestinationStream {
+  readonly #out: DestinationStream;
+  #lines = '';
+
+  constructor(out: DestinationStream) {
+    this.#out = out;
+    process.on('exit', () => this.flush());
+  }
+
+  write(line: string): void {
+    if (this.#lines === '') setImmediate(() => this.flush());
+    this.#lines += line;
+  }
+
+  flush(): void {
+    const lines = this.#lines;
+    this.#lines = '';
+    if (lines !== '') this.#out.write(lines);
+  }
 }
 
 /** The end of one flow, or of a connection that never became one. */

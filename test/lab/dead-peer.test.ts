@@ -29,10 +29,10 @@ await overBackends(
     });
 
     await test('a flow without a byte either way is ended at the idle timeout', async (t) => {
-      const before = proxy.log().length;
       const { near, far } = await openEnds(client, server, proxy, port);
+      const own = `${address.client4}:${await client.localPort(near)}`;
       await Promise.all([client.ending(near), server.ending(far)]);
-      const line = await proxy.waitForLog((entry) => entry['target'] === `${address.server4}:${port}`, before);
+      const line = await proxy.waitForLog((entry) => entry['client'] === own);
       t.match(line['reason'], /idle/);
     });
 

@@ -24,6 +24,8 @@ export interface AgentApi {
   /** The next connection accepted on `port`. */
   accept(port: number): Promise<ConnectionId>;
   connect(options: { host: string; port: number }): Promise<ConnectionId>;
+  /** The local port, by which a flow is found in the proxy's log. */
+  localPort(id: ConnectionId): Promise<number>;
   /** Resolves when the kernel has taken the bytes. */
   write(id: ConnectionId, data: Uint8Array): Promise<void>;
   /** Exactly `count` bytes, or fewer when the other side ends before. */

@@ -147,6 +147,9 @@ const api: AgentApi = {
     await once(socket, 'connect');
     return register(new Connection(socket));
   },
+  async localPort(id) {
+    return connectionOf(id).socket.localPort ?? 0;
+  },
   write: (id, data) => connectionOf(id).write(data),
   read: (id, count) => connectionOf(id).read(count),
   readAll: (id) => connectionOf(id).read(Number.MAX_SAFE_INTEGER),
