@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <initializer_list>
 #include <string>
 #include <system_error>
 
@@ -27,6 +28,17 @@ inline Napi::Value ThrowErrno(Napi::Env env, int error, const char* syscall) {
   exception.Set("syscall", Napi::String::New(env, syscall));
   exception.ThrowAsJavaScriptException();
   return env.Undefined();
+}
+
+// Calls JavaScript from an event of libuv's. What it throws becomes the process' uncaught
+// exception, as from any event: left pending, it would make every later call fail in silence.
+inline void CallFromEvent(Napi::Env env, const Napi::FunctionReference& function,
+                          const std::initializer_list<napi_value>& arguments,
+                          const Napi::AsyncContext& context) {
+  function.MakeCallback(Napi::Object::New(env), arguments, context);
+  if (env.IsExceptionPending()) {
+    napi_fatal_exception(env, env.GetAndClearPendingException().Value());
+  }
 }
 
 inline Napi::Value ThrowType(Napi::Env env, const char* message) {

@@ -41,8 +41,7 @@ Half::Result Half::Move(Workspace* workspace) {
     if (left_ == 0) return Result::kLimited;
     if (!readable) return Result::kBlocked;
 
-    const bool by_splice = bulky_ && read_ >= workspace->splice_after;
-    const ssize_t n = by_splice ? ReadBySplice(workspace) : ReadByCopy(workspace);
+    const ssize_t n = grown(workspace->splice_after) ? ReadBySplice(workspace) : ReadByCopy(workspace);
     if (n > 0) {
       read_ += static_cast<uint64_t>(n);
       turn += static_cast<uint64_t>(n);
@@ -100,7 +99,10 @@ ssize_t Half::ReadBySplice(Workspace* workspace) {
   const int error = errno;
   workspace->pipes->Give(pipe_);
   pipe_ = Pipe{};
-  return n < 0 ? -error : 0;
+  // At the urgent mark splice(2) finds neither bytes nor an end, and says so as "empty", or, once
+  // the FIN is there, as "end of stream". Only recv(2) steps over the urgent byte and knows.
+  if (n == 0 || (error == EAGAIN && attentive)) return ReadByCopy(workspace);
+  return -error;
 }
 
 Half::Flow Half::WriteHeld() {

@@ -51,6 +51,8 @@ class Half {
 
   int error() const { return error_; }
   bool pending() const { return in_pipe_ > 0 || held_.size() > held_done_; }
+  // It has shown to carry much: reads fill the buffer, and enough was read for splice(2).
+  bool grown(uint64_t splice_after) const { return bulky_ && read_ >= splice_after; }
   // Bytes of the stream that `to` has taken.
   uint64_t moved() const { return moved_.load(std::memory_order_relaxed); }
 
@@ -58,6 +60,9 @@ class Half {
   bool writable = true;
   // The source announced FIN, an error or urgent data: a short read no longer means "empty".
   bool attentive = false;
+  // The source's connection is broken. Reading tells it too, but not while the target is blocked,
+  // and not behind a FIN.
+  bool broken = false;
 
  private:
   enum class Flow { kGo, kBlocked, kFailed };

@@ -22,6 +22,28 @@ constexpr int kEventsPerTurn = 256;
 constexpr int kDrainsPerTurn = 16;
 constexpr uint32_t kConnectionInterest = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
+// Errors by which accept(2) tells of a connection that was lost before it was accepted. Any other
+// is the listener's, or the process', and comes again with the next call.
+bool ConcernsOneConnection(int error) {
+  switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPERM:  // a firewall's rule
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case ETIMEDOUT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 void Reactor::Init(Napi::Env env, Napi::Object exports) {
@@ -270,7 +292,10 @@ Napi::Value Reactor::Close(const Napi::CallbackInfo& info) {
   Slot* slot = At(info, Kind::kFree);
   if (slot == nullptr) return info.Env().Undefined();
   if (info[1].ToBoolean().Value()) SetReset(slot->fd);
-  close(slot->fd);  // the descriptor has no duplicate, so this leaves the epoll set too
+  // Not left to close(2): a child process between fork and exec has a duplicate, which would keep
+  // the socket in the epoll set, and its next event would reach the slot's next connection.
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, slot->fd, nullptr);
+  close(slot->fd);
   Free(static_cast<int>(slot - slots_.data()));
   return info.Env().Undefined();
 }
@@ -314,12 +339,9 @@ void Reactor::AcceptFrom(int listener) {
                            SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
       if (errno == EAGAIN) return;
-      // ECONNABORTED and the network errors of accept(2) concern one connection that is gone.
-      if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-        Emit(SPLICE_REACTOR_ACCEPT_FAILED, listener, errno, 0);
-        return;
-      }
-      continue;
+      if (ConcernsOneConnection(errno)) continue;
+      Emit(SPLICE_REACTOR_ACCEPT_FAILED, listener, errno, 0);
+      return;
     }
     SetNoDelay(fd);
     const int slot = Register(fd, Kind::kConnection, kConnectionInterest);
@@ -399,8 +421,7 @@ void Reactor::Deliver() {
   const auto count = static_cast<double>(count_);
   count_ = 0;
   bytes_used_ = 0;
-  // An exception in the callback becomes the process' uncaught exception, as from any event.
-  on_batch_.MakeCallback(Value(), {Napi::Number::New(Env(), count)}, *context_);
+  CallFromEvent(Env(), on_batch_, {Napi::Number::New(Env(), count)}, *context_);
 }
 
 void InitReactor(Napi::Env env, Napi::Object exports) { Reactor::Init(env, exports); }

@@ -48,7 +48,7 @@ Relay::Relay(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Relay>(info) {
   }
   const auto settings = info[0].As<Napi::Object>();
   const auto count = static_cast<size_t>(std::max(1.0, NumberOr(settings, "threads", 1)));
-  const RelayThread::Settings thread_settings{
+  const RelaySettings thread_settings{
       static_cast<size_t>(NumberOr(settings, "pipeSize", 256 * 1024)),
       CountOrNever(NumberOr(settings, "spliceAfter", 64 * 1024))};
   reports_ = std::make_unique<ReportQueue>(env, info[1].As<Napi::Function>(), [this] { StopThreads(); });
@@ -59,6 +59,14 @@ Relay::Relay(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Relay>(info) {
       ThrowErrno(env, error, "relay thread");
       return;
     }
+  }
+  inline_ = std::make_unique<RelayInline>(
+      env, thread_settings, reports_.get(),
+      [this](std::unique_ptr<Flow> flow) { ThreadOf(flow->id)->Add(std::move(flow)); });
+  if (const int error = inline_->error(); error != 0) {
+    StopThreads();
+    ThrowErrno(env, error, "epoll_create1");
+    return;
   }
   Ref();  // running: not to be collected before stop()
 }
@@ -84,16 +92,24 @@ Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
   if (bounded != 0) {
     flow->bounded = true;
     (bounded == 1 ? flow->down_open : flow->up_open) = false;
+    if (bounded == 1 && !Bytes(info[3]).empty()) {
+      // The other direction carries the reply and nothing else.
+      flow->down_open = true;
+      flow->down.Limit(0);
+    }
     (bounded == 1 ? flow->up : flow->down)
         .Limit(static_cast<uint64_t>(info[7].As<Napi::Number>().Int64Value()));
   }
   flow->down.Prefix(Bytes(info[3]), false);
   flow->up.Prefix(Bytes(info[4]), true);
   flow->down.Prefix(Bytes(info[5]), true);
-  SetNoDelay(flow->client);
-  SetNoDelay(flow->upstream);
-  threads_[index]->Add(std::move(flow));
+  for (const int fd : {flow->client, flow->upstream}) {
+    SetNoDelay(fd);
+    // splice(2) asks the descriptor, not its own flag, whether it may wait for the socket.
+    SetNonBlocking(fd);
+  }
   reports_->Hold();
+  inline_->Add(std::move(flow));
   return Napi::Number::New(info.Env(), static_cast<double>(id));
 }
 
@@ -101,13 +117,15 @@ Napi::Value Relay::Counters(const Napi::CallbackInfo& info) {
   const auto id = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
   RelayThread* thread = ThreadOf(id);
   auto out = info[1].As<Napi::Float64Array>();
-  const bool found = thread != nullptr && out.ElementLength() >= 4 && thread->Counters(id, out.Data());
+  const bool found = thread != nullptr && out.ElementLength() >= 4 &&
+                     (inline_->Counters(id, out.Data()) || thread->Counters(id, out.Data()));
   return Napi::Boolean::New(info.Env(), found);
 }
 
 Napi::Value Relay::End(const Napi::CallbackInfo& info) {
   const auto id = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
-  if (RelayThread* thread = ThreadOf(id)) thread->End(id);
+  RelayThread* thread = ThreadOf(id);
+  if (thread != nullptr && !inline_->End(id)) thread->End(id);
   return info.Env().Undefined();
 }
 
@@ -120,6 +138,7 @@ Napi::Value Relay::Stop(const Napi::CallbackInfo& info) {
 }
 
 void Relay::StopThreads() {
+  inline_.reset();
   threads_.clear();
   reports_.reset();
 }

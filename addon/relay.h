@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Stage splice for the backend of the same name: takes two connected descriptors from JavaScript
-// and gives them to the relay thread with the fewest flows. No policy; src/native.ts documents it.
+// and carries them, first on this thread, then on the relay thread with the fewest flows. No
+// policy; src/native.ts documents it.
 #pragma once
 
 #include <napi.h>
@@ -8,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "relay_inline.h"
 #include "relay_thread.h"
 #include "report_queue.h"
 
@@ -27,10 +29,11 @@ class Relay : public Napi::ObjectWrap<Relay> {
   RelayThread* ThreadOf(uint64_t id);
   void StopThreads();
 
-  // The threads push into the queue: they are declared, so destroyed, around it in this order
-  // by StopThreads.
+  // Threads and inline loop push into the queue, and the inline loop hands flows to the threads:
+  // StopThreads() ends them in the opposite order.
   std::unique_ptr<ReportQueue> reports_;
   std::vector<std::unique_ptr<RelayThread>> threads_;
+  std::unique_ptr<RelayInline> inline_;
   uint64_t next_ = 1;
 };
 

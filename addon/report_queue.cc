@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "error.h"
+
 namespace symsplice {
 
 ReportQueue::ReportQueue(Napi::Env env, Napi::Function on_reports, std::function<void()> on_exit)
@@ -11,20 +13,20 @@ ReportQueue::ReportQueue(Napi::Env env, Napi::Function on_reports, std::function
       on_reports_(Napi::Persistent(on_reports)),
       context_(env, "symsplice:reports"),
       on_exit_(std::move(on_exit)),
-      wake_(new Wake{}) {
+      wake_(new Watch{}) {
   uv_loop_t* loop = nullptr;
   napi_get_uv_event_loop(env, &loop);
   wake_->queue = this;
   wake_->async.data = wake_;
   uv_async_init(loop, &wake_->async, [](uv_async_t* async) {
-    auto* wake = static_cast<Wake*>(async->data);
+    auto* wake = static_cast<Watch*>(async->data);
     if (wake->queue != nullptr) wake->queue->Deliver();
   });
   uv_unref(reinterpret_cast<uv_handle_t*>(&wake_->async));
   napi_add_async_cleanup_hook(
       env,
       [](napi_async_cleanup_hook_handle, void* data) {
-        auto* wake = static_cast<Wake*>(data);
+        auto* wake = static_cast<Watch*>(data);
         if (wake->queue != nullptr) {
           const std::function<void()> on_exit = std::move(wake->queue->on_exit_);
           on_exit();
@@ -37,7 +39,7 @@ ReportQueue::~ReportQueue() {
   wake_->queue = nullptr;
   uv_close(reinterpret_cast<uv_handle_t*>(&wake_->async),
            [](uv_handle_t* handle) {
-             auto* wake = static_cast<Wake*>(handle->data);
+             auto* wake = static_cast<Watch*>(handle->data);
              napi_remove_async_cleanup_hook(wake->hook);
              delete wake;
            });
@@ -50,7 +52,12 @@ void ReportQueue::Push(const Report& report) {
     first = reports_.empty();
     reports_.push_back(report);
   }
-  if (first) uv_async_send(&wake_->async);
+  if (first) Wake();
+}
+
+void ReportQueue::PushQuietly(const Report& report) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  reports_.push_back(report);
 }
 
 void ReportQueue::Hold() {
@@ -77,7 +84,7 @@ void ReportQueue::Deliver() {
   }
   held_ -= std::min(held_, reports.size());
   if (held_ == 0) uv_unref(reinterpret_cast<uv_handle_t*>(&wake_->async));
-  on_reports_.MakeCallback(Napi::Object::New(env_), {words}, context_);
+  CallFromEvent(env_, on_reports_, {words}, context_);
 }
 
 }  // namespace symsplice

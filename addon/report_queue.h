@@ -40,13 +40,19 @@ class ReportQueue {
   ReportQueue& operator=(const ReportQueue&) = delete;
 
   void Push(const Report& report);
+  // The same for the JavaScript thread, which then calls DeliverNow() or Wake().
+  void PushQuietly(const Report& report);
+  void Wake() { uv_async_send(&wake_->async); }
+
+  // On the JavaScript thread, outside of any call from JavaScript: delivers without a wake-up.
+  void DeliverNow() { Deliver(); }
 
   // On the JavaScript thread: one more flow will report.
   void Hold();
 
  private:
   // What libuv refers to; it outlives the queue until uv_close has ended.
-  struct Wake {
+  struct Watch {
     uv_async_t async;
     ReportQueue* queue;  // null once deleted
     napi_async_cleanup_hook_handle hook;
@@ -58,7 +64,7 @@ class ReportQueue {
   Napi::FunctionReference on_reports_;
   Napi::AsyncContext context_;
   std::function<void()> on_exit_;
-  Wake* wake_;
+  Watch* wake_;
   size_t held_ = 0;
   std::mutex mutex_;
   std::vector<Report> reports_;

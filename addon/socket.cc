@@ -22,6 +22,11 @@ void SetNoDelay(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+void SetNonBlocking(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0 && (flags & O_NONBLOCK) == 0) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
 void SetReset(int fd) {
   const linger option{1, 0};
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof option);
@@ -76,7 +81,7 @@ Napi::Value Listen(const Napi::CallbackInfo& info) {
 Napi::Value Duplicate(const Napi::CallbackInfo& info) {
   const int fd = fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0);
   if (fd < 0) return ThrowErrno(info.Env(), errno, "fcntl");
-  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  SetNonBlocking(fd);
   return Napi::Number::New(info.Env(), fd);
 }
 
@@ -145,6 +150,12 @@ Napi::Value Reset(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// resetOnClose(fd): leaves the descriptor open; the last close(2) sends RST.
+Napi::Value ResetOnClose(const Napi::CallbackInfo& info) {
+  SetReset(info[0].As<Napi::Number>().Int32Value());
+  return info.Env().Undefined();
+}
+
 Napi::Value NoDelay(const Napi::CallbackInfo& info) {
   SetNoDelay(info[0].As<Napi::Number>().Int32Value());
   return info.Env().Undefined();
@@ -182,6 +193,7 @@ void InitSocket(Napi::Env env, Napi::Object exports) {
   exports.Set("duplicate", Napi::Function::New<Duplicate>(env, "duplicate"));
   exports.Set("close", Napi::Function::New<Close>(env, "close"));
   exports.Set("reset", Napi::Function::New<Reset>(env, "reset"));
+  exports.Set("resetOnClose", Napi::Function::New<ResetOnClose>(env, "resetOnClose"));
   exports.Set("describe", Napi::Function::New<Describe>(env, "describe"));
   exports.Set("connectedStream",
               Napi::Function::New<ConnectedStream>(env, "connectedStream"));

@@ -9,6 +9,9 @@ namespace symsplice {
 // TCP_NODELAY: a relay passes on what it gets when it gets it.
 void SetNoDelay(int fd);
 
+// O_NONBLOCK, for the socket: duplicates share it.
+void SetNonBlocking(int fd);
+
 // The next close(2) sends RST and drops what is unsent.
 void SetReset(int fd);
 

@@ -77,6 +77,14 @@ int relay_verdict(struct __sk_buff *skb)
 	__s64 outstanding;
 	__u64 acked;
 
+	if (!length) {
+		/* A bare FIN comes as an empty segment. It carries no byte, the pump sees the FIN
+		 * in the socket's state; redirected, it would be sent on a target that the pump
+		 * has shut down meanwhile and leave EPIPE there.
+		 */
+		count(SPLICE_SOCKMAP_EMPTY);
+		return SK_DROP;
+	}
 	half = bpf_map_lookup_elem(&halves, &cookie);
 	if (!half) {
 		/* Teardown removes the half last: nobody waits for these bytes. */

@@ -26,7 +26,14 @@ run_logged() {
   "$@" >"$log" 2>&1 </dev/null || status=$?
   if [ "$status" -ne 0 ]; then
     say "failed with status $status: $*"
-    tail -n 60 "$log" >&2
+    # Some tools say what is wrong first, some last.
+    if [ "$(wc -l <"$log")" -le 60 ]; then
+      cat "$log" >&2
+    else
+      head -n 20 "$log" >&2
+      echo '  ...' >&2
+      tail -n 40 "$log" >&2
+    fi
     say "the whole output is in ${log#"$ROOT"/}"
   fi
   return "$status"

@@ -72,8 +72,8 @@ export const REPORT_WORDS = 6;
 /** Stages splice to teardown of the `splice` backend: threads that move bytes by splice(2). */
 export interface Relay {
   /**
-   * Takes two connected, non-blocking descriptors and owns them, unless `bounded`: then one
-   * direction moves at most `maxBytes` and the descriptors stay the caller's.
+   * Takes two connected descriptors, makes them non-blocking and owns them, unless `bounded`: then
+   * one direction moves at most `maxBytes` and the descriptors stay the caller's.
    * @param idleMs ends the flow after so long without a byte; 0: never
    * @param reply written to the client first; not counted, it is no byte of the stream
    * @param clientHead bytes already read from the client; they go first, and are counted
@@ -107,6 +107,24 @@ export interface RelaySettings {
   spliceAfter: number;
 }
 
+/** Stages splice to teardown of the `sockmap` backend. Counters are as {@link Relay.counters}, then two that it keeps for itself. */
+export interface Sockmap {
+  /** Why these two cannot be carried; '' when they can. Changes nothing. */
+  refuse(client: number, upstream: number): string;
+  /** As {@link Relay.add}; a negative errno when nothing was taken. */
+  add(
+    client: number,
+    upstream: number,
+    idleMs: number,
+    reply: Uint8Array | undefined,
+    clientHead: Uint8Array | undefined,
+    upstreamHead: Uint8Array | undefined,
+  ): number;
+  counters(id: number, out: Float64Array): boolean;
+  end(id: number): void;
+  stop(): void;
+}
+
 export interface Native {
   readonly abiVersion: number;
   /** A listening, non-blocking descriptor. `::` takes IPv4 connections too. */
@@ -116,6 +134,8 @@ export interface Native {
   close(fd: number): void;
   /** Closes with RST. */
   reset(fd: number): void;
+  /** Leaves the descriptor open, but its close will send RST. */
+  resetOnClose(fd: number): void;
   describe(fd: number): DescriptorInfo;
   noDelay(fd: number): void;
   /** '' for a connected stream socket, else the name of the errno that says why not (EBADF, ENOTSOCK, ENOTCONN, EPROTOTYPE). */
@@ -123,6 +143,8 @@ export interface Native {
   /** One datagram to a unix socket, as sd_notify(3) does. */
   notify(path: string, message: string): void;
   Reactor: new (records: Int32Array, bytes: Uint8Array, onBatch: (count: number) => void) => Reactor;
+  /** `object`: a loaded `BpfObject` of bpf/sockmap.bpf.c; `limit` bytes may be on their way in a direction. */
+  Sockmap: new (object: object, settings: { limit?: number }, onReports: (words: Float64Array) => void) => Sockmap;
   Relay: new (settings: RelaySettings, onReports: (words: Float64Array) => void) => Relay;
 }
 

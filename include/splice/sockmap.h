@@ -60,18 +60,19 @@ SPLICE_SOCKMAP_ASSERT(sizeof(struct splice_sockmap_half) == 40, "half: layout is
  * slot of the per-CPU map `counters`: segments, not bytes.
  */
 #define SPLICE_SOCKMAP_COUNTERS(X)                                                   \
-	X(NO_HALF, 0)      /* passed: source has no entry, its flow is being removed */ \
-	X(BEHIND_COPY, 1)  /* passed: earlier bytes still wait for the pump */          \
-	X(NO_TARGET, 2)    /* passed: target is not (or no longer) in the map */        \
-	X(NOT_TCP, 3)      /* passed: target is no TCP socket; the pump never does that */ \
-	X(OVER_LIMIT, 4)   /* passed: the target's peer is slower than the source */    \
-	X(TARGET_LOST, 5)  /* dropped: target closed between test and redirect */       \
-	X(REDIRECTED, 6)   /* redirected to the target */
+	X(EMPTY, 0)        /* dropped: a FIN without a byte; the pump passes FINs on */ \
+	X(NO_HALF, 1)      /* passed: source has no entry, its flow is being removed */ \
+	X(BEHIND_COPY, 2)  /* passed: earlier bytes still wait for the pump */          \
+	X(NO_TARGET, 3)    /* passed: target is not (or no longer) in the map */        \
+	X(NOT_TCP, 4)      /* passed: target is no TCP socket; the pump never does that */ \
+	X(OVER_LIMIT, 5)   /* passed: the target's peer is slower than the source */    \
+	X(TARGET_LOST, 6)  /* dropped: target closed between test and redirect */       \
+	X(REDIRECTED, 7)   /* redirected to the target */
 
 #define SPLICE_ENUM_SOCKMAP_COUNTER(name, value) SPLICE_SOCKMAP_##name = value,
 enum splice_sockmap_counter {
 	SPLICE_SOCKMAP_COUNTERS(SPLICE_ENUM_SOCKMAP_COUNTER)
-	SPLICE_SOCKMAP_COUNTERS_MAX = 7,
+	SPLICE_SOCKMAP_COUNTERS_MAX = 8,
 };
 
 #endif

@@ -1,7 +1,9 @@
 /** Stage splice, once at open: which backends this machine has, and why not the others. */
+import { release } from 'node:os';
 import type { RelaySettings } from '../native.js';
 import type { Backend, BackendCapability, BackendName } from './backend.js';
 import { CopyBackend } from './copy-backend.js';
+import { SockmapBackend } from './sockmap-backend.js';
 import { SpliceBackend } from './splice-backend.js';
 
 export interface Built {
@@ -10,7 +12,7 @@ export interface Built {
 }
 
 /** Backends that are asked for only by name are made only then. */
-export async function buildBackends(_asked: BackendName | 'auto', settings: RelaySettings): Promise<Built> {
+export async function buildBackends(asked: BackendName | 'auto', settings: RelaySettings): Promise<Built> {
   const backends = new Map<BackendName, Backend>();
   const capabilities: BackendCapability[] = [
     { backend: 'packet', available: false, reason: 'not part of this version' },
@@ -20,6 +22,23 @@ export async function buildBackends(_asked: BackendName | 'auto', settings: Rela
   capabilities.push({ backend: 'splice', available: true, reason: 'splice(2) in native threads, needs no privilege' });
   backends.set('copy', new CopyBackend());
   capabilities.push({ backend: 'copy', available: true, reason: "Node's streams" });
-  capabilities.push({ backend: 'sockmap', available: false, reason: 'pending' });
+  capabilities.push(asked === 'sockmap' ? addSockmap(backends) : { backend: 'sockmap', available: false, reason: 'only when asked for' });
   return { backends, capabilities };
+}
+
+/** Before 6.6 sockmap loses bytes and crashes; until 6.16 stalls were still being fixed. */
+const SOCKMAP_SINCE = { major: 6, minor: 6 };
+
+function addSockmap(backends: Map<BackendName, Backend>): BackendCapability {
+  const unavailable = (reason: string): BackendCapability => ({ backend: 'sockmap', available: false, reason });
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  if (major < SOCKMAP_SINCE.major || (major === SOCKMAP_SINCE.major && minor < SOCKMAP_SINCE.minor)) {
+    return unavailable(`needs Linux 6.6 or later, this is ${release()}`);
+  }
+  try {
+    backends.set('sockmap', new SockmapBackend());
+  } catch (error) {
+    return unavailable(error instanceof Error ? error.message : String(error));
+  }
+  return { backend: 'sockmap', available: true, reason: 'BPF verdicts redirect segments from socket to socket' };
 }

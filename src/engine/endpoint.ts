@@ -116,41 +116,48 @@ function readBuffered(socket: Socket, most: number): Uint8Array | undefined {
   return typeof bytes === 'string' ? Buffer.from(bytes, socket.readableEncoding ?? 'utf8') : (bytes ?? undefined);
 }
 
-/**
- * Takes the connection away from Node for good: the descriptor, and the bytes that were read.
- * A duplicate keeps the connection alive while Node closes its own descriptor, so no FIN is sent.
- */
-export function takeDescriptor(endpoint: Endpoint): Taken {
-  if (endpoint.kind === 'descriptor') return { fd: endpoint.fd, head: undefined };
+export interface Lent extends Taken {
+  /** Ends the loan: the socket reads again where the flow stopped. `unused`: the head was not. */
+  giveBack(unused: boolean): void;
+  /**
+   * Makes the loan a gift: Node closes its own descriptor, and no FIN is sent, because ours keeps
+   * the connection alive.
+   */
+  keep(): void;
+}
+
+/** Lends the connection; a Node socket is paused meanwhile. At most `mostHead` buffered bytes come along. */
+export function lendDescriptor(endpoint: Endpoint, mostHead: number): Lent {
+  if (endpoint.kind === 'descriptor') {
+    return { fd: endpoint.fd, head: undefined, giveBack: () => undefined, keep: () => undefined };
+  }
   const { socket } = endpoint;
   stopReading(endpoint);
   const fd = native().duplicate(handleOf(socket)!.fd);
   // In one go with the duplicate: nothing can be read in between.
-  const head = readBuffered(socket, Number.MAX_SAFE_INTEGER);
-  socket.destroy();
-  return { fd, head };
-}
-
-export interface Lent extends Taken {
-  /** Ends the loan: the socket reads again where the flow stopped. */
-  giveBack(): void;
-}
-
-/** Lends the connection to a bounded flow; a Node socket is paused meanwhile. */
-export function lendDescriptor(endpoint: Endpoint, mostHead: number): Lent {
-  if (endpoint.kind === 'descriptor') return { fd: endpoint.fd, head: undefined, giveBack: () => undefined };
-  const { socket } = endpoint;
-  stopReading(endpoint);
-  const fd = native().duplicate(handleOf(socket)!.fd);
   const head = readBuffered(socket, mostHead);
   return {
     fd,
     head,
-    giveBack: () => {
+    giveBack: (unused) => {
       native().close(fd);
+      if (unused && head !== undefined) socket.unshift(head);
       startReading(socket);
     },
+    keep: () => void socket.destroy(),
   };
+}
+
+/** Takes the connection away from Node for good: the descriptor, and the bytes that were read. */
+export function takeDescriptor(endpoint: Endpoint): Taken {
+  const lent = lendDescriptor(endpoint, Number.MAX_SAFE_INTEGER);
+  lent.keep();
+  return lent;
+}
+
+/** The descriptor as it is, to look at; undefined when there is none. */
+export function peekDescriptor(endpoint: Endpoint): number | undefined {
+  return endpoint.kind === 'descriptor' ? endpoint.fd : handleOf(endpoint.socket)?.fd;
 }
 
 /**

@@ -115,9 +115,10 @@ export class SpliceEngine {
 
   /** The backend that a flow gets when its connections allow it, and why no better one. */
   get preferred(): { backend: BackendName; reason: string } {
-    const { backend } = this.#selector.preferred;
+    const { backend, refusals } = this.#selector.preferred;
     const reason = this.capabilities.find((entry) => entry.backend === backend.name)?.reason ?? '';
-    return { backend: backend.name, reason };
+    const others = refusals.map((refusal) => `; not ${refusal.backend}: ${refusal.reason}`).join('');
+    return { backend: backend.name, reason: reason + others };
   }
 
   /**

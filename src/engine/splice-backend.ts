@@ -2,24 +2,20 @@
  * Backend `splice`: native threads move the bytes by splice(2), small transfers by copying.
  * Needs no privilege. The mover itself is addon/half.cc and addon/relay_thread.cc.
  */
-import { CLOSE_REASON_NAMES, FLOW_STATE_NAMES } from '../abi.gen.js';
-import { BOUNDED, REPORT_WORDS, native, type Relay, type RelaySettings } from '../native.js';
+import { FLOW_STATE_NAMES } from '../abi.gen.js';
+import { BOUNDED, native, type Relay, type RelaySettings } from '../native.js';
 import type { Backend, Carrier, CarrierCounters, CarrierEnd, Handover } from './backend.js';
 import { lendDescriptor, refuseDescriptor, takeDescriptor } from './endpoint.js';
-
-function join(first: Uint8Array | undefined, second: Uint8Array | undefined): Uint8Array | undefined {
-  if (first === undefined || first.length === 0) return second;
-  return second === undefined || second.length === 0 ? first : Buffer.concat([first, second]);
-}
+import { ReportedFlows, join } from './reported-flows.js';
 
 export class SpliceBackend implements Backend {
   readonly name = 'splice';
   readonly #relay: Relay;
-  readonly #ends = new Map<number, (end: CarrierEnd) => void>();
+  readonly #flows = new ReportedFlows();
   readonly #counters = new Float64Array(4);
 
   constructor(settings: RelaySettings) {
-    this.#relay = new (native().Relay)(settings, (words) => this.#report(words));
+    this.#relay = new (native().Relay)(settings, (words) => this.#flows.deliver(words));
   }
 
   refuse(handover: Handover): string | undefined {
@@ -70,14 +66,14 @@ export class SpliceBackend implements Backend {
       bound.maxBytes,
     );
     return this.#carrier(id, (end) => {
-      client.giveBack();
-      upstream.giveBack();
+      client.giveBack(false);
+      upstream.giveBack(false);
       onEnd(end);
     });
   }
 
   #carrier(id: number, onEnd: (end: CarrierEnd) => void): Carrier {
-    this.#ends.set(id, onEnd);
+    this.#flows.expect(id, onEnd);
     return { counters: () => this.#read(id), abort: () => this.#relay.end(id) };
   }
 
@@ -87,20 +83,5 @@ export class SpliceBackend implements Backend {
     const out = this.#counters;
     if (!this.#relay.counters(id, out)) return { bytesUp: 0, bytesDown: 0, idleMs: 0, state: 'teardown' };
     return { bytesUp: out[0]!, bytesDown: out[1]!, idleMs: out[3]!, state: FLOW_STATE_NAMES[out[2]!]! };
-  }
-
-  #report(words: Float64Array): void {
-    for (let i = 0; i < words.length; i += REPORT_WORDS) {
-      const id = words[i]!;
-      const onEnd = this.#ends.get(id);
-      this.#ends.delete(id);
-      onEnd?.({
-        reason: CLOSE_REASON_NAMES[words[i + 1]!]!,
-        errno: words[i + 2]!,
-        bytesUp: words[i + 3]!,
-        bytesDown: words[i + 4]!,
-        durationMs: words[i + 5]!,
-      });
-    }
   }
 }

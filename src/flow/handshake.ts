@@ -9,7 +9,7 @@ import { ConnectRace, type RaceCommand } from '../socks/connect-race.js';
 import { failureFromErrno, type ConnectFailure, type SocksCommand, type Target } from '../socks/handshake.js';
 import { decodeAddress, type SocketAddress } from './address.js';
 import type { Connection, FlowContext } from './connection.js';
-import { errnoName } from './errno.js';
+import { errnoName } from '../errno.js';
 import { splice } from './splice.js';
 import { abandon, fail, refuse } from './teardown.js';
 

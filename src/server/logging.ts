@@ -1,7 +1,7 @@
 /**
- * Logs: JSON or pretty lines on stderr, written synchronously and in this process, once per turn of the event loop:
- * a turn can end many flows, and a write(2) for each of their lines would be felt. Only SIGKILL can lose lines, those
- * of one turn. Used by every part of the server; stdout belongs to the command line.
+ * Logs: JSON or pretty lines on stderr, written synchronously and in this process, some milliseconds after they are
+ * made: thousands of flows can end in a second, and a write(2) for each of their lines would be felt. Only SIGKILL can
+ * lose lines, those of the last milliseconds. Used by every part of the server; stdout belongs to the command line.
  */
 import pino from 'pino';
 import type { DestinationStream, Logger } from 'pino';
@@ -22,7 +22,7 @@ export interface LoggingOptions {
 }
 
 export function createLogger({ level, format, terminal, destination }: LoggingOptions): Logger {
-  const out = destination ?? new TurnBuffer(pino.destination({ dest: 2, sync: true }));
+  const out = destination ?? new LineBuffer(pino.destination({ dest: 2, sync: true }));
   const pretty = format === 'pretty' || (format === 'auto' && terminal);
   const options = { level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime };
   if (!pretty) return pino({ ...options, formatters: { level: (label) => ({ level: label }) } }, out);
@@ -35,8 +35,11 @@ export function createLogger({ level, format, terminal, destination }: LoggingOp
   return pino(options, { write: (line: string) => out.write(print(line)) });
 }
 
-/** Gathers what is written in one turn of the event loop; leaves nothing behind when the process exits. */
-export class TurnBuffer implements DestinationStream {
+/** Milliseconds that a line may wait for others. */
+const GATHER_MS = 10;
+
+/** Gathers lines for a moment and writes them as one; leaves nothing behind when the process exits. */
+export class LineBuffer implements DestinationStream {
   readonly #out: DestinationStream;
   #lines = '';
 
@@ -46,7 +49,7 @@ export class TurnBuffer implements DestinationStream {
   }
 
   write(line: string): void {
-    if (this.#lines === '') setImmediate(() => this.flush());
+    if (this.#lines === '') setTimeout(() => this.flush(), GATHER_MS);
     this.#lines += line;
   }
 

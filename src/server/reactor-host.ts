@@ -75,30 +75,44 @@ export class ReactorHost {
   }
 
   #dispatch(count: number): void {
-    const records = this.#records;
     for (let at = 0; at < count * REACTOR_WORDS; at += REACTOR_WORDS) {
-      const slot = records[at + 1]!;
-      const value = records[at + 2]!;
-      switch (records[at]) {
-        case REACTOR_EVENT.accepted:
-          this.#listeners.get(value)?.onAccepted(slot, value, this.#view(at));
-          break;
-        case REACTOR_EVENT.data:
-          this.#owners[slot]?.onData(slot, this.#view(at));
-          break;
-        case REACTOR_EVENT.end:
-          this.#owners[slot]?.onEnd(slot);
-          break;
-        case REACTOR_EVENT.failed:
-          this.#owners[slot]?.onFailed(slot, value);
-          break;
-        case REACTOR_EVENT.connected:
-          this.#owners[slot]?.onConnected(slot, value, this.#view(at));
-          break;
-        case REACTOR_EVENT['accept-failed']:
-          this.#listeners.get(slot)?.onAcceptFailed(slot, value);
-          break;
+      try {
+        this.#hand(at);
+      } catch (error) {
+        // Uncaught, as from any event; but the batch's other connections must not lose theirs.
+        process.nextTick(() => {
+          throw error;
+        });
       }
+    }
+  }
+
+  #hand(at: number): void {
+    const slot = this.#records[at + 1]!;
+    const value = this.#records[at + 2]!;
+    switch (this.#records[at]) {
+      case REACTOR_EVENT.accepted: {
+        const listener = this.#listeners.get(value);
+        // Its listener was closed earlier in this batch: nobody else would ever close it.
+        if (listener === undefined) this.close(slot, true);
+        else listener.onAccepted(slot, value, this.#view(at));
+        break;
+      }
+      case REACTOR_EVENT.data:
+        this.#owners[slot]?.onData(slot, this.#view(at));
+        break;
+      case REACTOR_EVENT.end:
+        this.#owners[slot]?.onEnd(slot);
+        break;
+      case REACTOR_EVENT.failed:
+        this.#owners[slot]?.onFailed(slot, value);
+        break;
+      case REACTOR_EVENT.connected:
+        this.#owners[slot]?.onConnected(slot, value, this.#view(at));
+        break;
+      case REACTOR_EVENT['accept-failed']:
+        this.#listeners.get(slot)?.onAcceptFailed(slot, value);
+        break;
     }
   }
 

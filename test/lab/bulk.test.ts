@@ -11,7 +11,12 @@ await overBackends(
   async (lab) => {
     const web = await startNginx(lab);
     const big = path.join(web.root, 'big');
-    return { big, uploads: web.uploads, sum: writeRandomFile(big, gibibyte), smallSum: writeRandomFile(path.join(web.root, 'small'), 2 ** 26) };
+    return {
+      big,
+      uploads: web.uploads,
+      sum: writeRandomFile(big, gibibyte),
+      smallSum: writeRandomFile(path.join(web.root, 'small'), 2 ** 26),
+    };
   },
   async ({ lab, proxy, test }, { big, uploads, sum, smallSum }) => {
     const curl = `exec curl -sS --fail --max-time 110 --proxy socks5h://${proxy.at()}`;

@@ -33,7 +33,11 @@ await overBackends(
       const { done, errors } = await client.sequence({ ...way, count: 10_000 });
       t.same(errors, []);
       t.equal(done, 10_000);
-      await eventually(() => proxy.descriptors(), (count) => count <= settled, `descriptors are not back at ${settled}`);
+      await eventually(
+        () => proxy.descriptors(),
+        (count) => count <= settled,
+        `descriptors are not back at ${settled}`,
+      );
       t.ok(proxy.child.running);
     });
   },

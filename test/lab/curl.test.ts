@@ -15,7 +15,15 @@ await overBackends(
   },
   async ({ lab, backend, proxy, test }) => {
     const curl = (scheme: string, host: string, way: 4 | 6 = 4, more: string[] = []) =>
-      lab.cli.exec('curl', ['-sS', '--max-time', '20', '--proxy', `${scheme}://${proxy.at(way)}`, ...more, `http://${host}/hello`]);
+      lab.cli.exec('curl', [
+        '-sS',
+        '--max-time',
+        '20',
+        '--proxy',
+        `${scheme}://${proxy.at(way)}`,
+        ...more,
+        `http://${host}/hello`,
+      ]);
 
     await test('without the proxy the client cannot reach the server', async (t) => {
       const { code } = await lab.cli.exec('curl', ['-sS', '--max-time', '1', `http://${address.server4}/hello`]);
@@ -36,7 +44,8 @@ await overBackends(
         { scheme: 'socks4', host: address.server4, what: 'SOCKS4 to an IPv4 address' },
         { scheme: 'socks4a', host: 'behind.lab', what: 'SOCKS4a to a name that only the proxy knows' },
       );
-      if (isOurs(backend)) cases.push({ scheme: 'socks4a', host: 'v6only.lab', what: 'SOCKS4a to a name with an IPv6 address only' });
+      if (isOurs(backend))
+        cases.push({ scheme: 'socks4a', host: 'v6only.lab', what: 'SOCKS4a to a name with an IPv6 address only' });
     }
     for (const { scheme, host, what } of cases) {
       for (const way of backend === 'danted' ? [4 as const] : [4 as const, 6 as const]) {

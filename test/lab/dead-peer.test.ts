@@ -1,4 +1,5 @@
 // A peer that is gone without a word: the idle timeout ends its flow, and only its flow.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { address } from '../support/lab.js';
 import { eventually } from '../support/children.js';
 import { overBackends } from '../support/group.js';
@@ -20,7 +21,7 @@ await overBackends(
       while (performance.now() - started < 5_000) {
         await client.write(near, Buffer.from('tick'));
         t.equal((await server.read(far, 4)).length, 4);
-        await new Promise((resolve) => setTimeout(resolve, 500));
+        await sleep(500);
       }
       await client.end(near);
       t.same(await server.ending(far), { how: 'end' });
@@ -43,13 +44,19 @@ await overBackends(
         await client.write(near, Buffer.from('x'));
         await server.read(far, 1);
         const [end, link, survivor] =
-          host === 'client' ? ([lab.cli, 'c', () => server.ending(far)] as const) : ([lab.srv, 's', () => client.ending(near)] as const);
+          host === 'client'
+            ? ([lab.cli, 'c', () => server.ending(far)] as const)
+            : ([lab.srv, 's', () => client.ending(near)] as const);
         const addresses = host === 'client' ? [address.client6, address.proxy6] : [address.server6, 'fd77:2::2'];
         end.ip('link', 'set', link, 'down');
         try {
           const ending = await survivor();
           t.ok(ending.how === 'end' || ending.code === 'ECONNRESET', JSON.stringify(ending));
-          await eventually(() => proxy.descriptors(), (count) => count <= idle, `descriptors are not back at ${idle}`);
+          await eventually(
+            () => proxy.descriptors(),
+            (count) => count <= idle,
+            `descriptors are not back at ${idle}`,
+          );
         } finally {
           // Taking a link down forgets its IPv6 address and the routes through it.
           end.ip('link', 'set', link, 'up');

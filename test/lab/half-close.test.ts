@@ -35,7 +35,10 @@ await overBackends(
       const { near, far } = await openEnds(client, server, proxy, port);
       await client.end(near);
       t.same(await server.ending(far), { how: 'end' });
-      const [sent, received] = await Promise.all([server.pour(far, much).then(async (d) => (await server.end(far), d)), client.drain(near)]);
+      const [sent, received] = await Promise.all([
+        server.pour(far, much).then(async (d) => (await server.end(far), d)),
+        client.drain(near),
+      ]);
       t.same(received, sent);
     });
 
@@ -43,7 +46,10 @@ await overBackends(
       const { near, far } = await openEnds(client, server, proxy, port);
       await server.end(far);
       t.same(await client.ending(near), { how: 'end' });
-      const [sent, received] = await Promise.all([client.pour(near, much).then(async (d) => (await client.end(near), d)), server.drain(far)]);
+      const [sent, received] = await Promise.all([
+        client.pour(near, much).then(async (d) => (await client.end(near), d)),
+        server.drain(far),
+      ]);
       t.same(received, sent);
     });
 

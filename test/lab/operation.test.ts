@@ -121,7 +121,11 @@ await t.test('--admin serves health and metrics that count what happened', async
   await client.end(id);
   await client.ending(id);
   await ask5(client, proxy, address.server4, 9);
-  const text = await eventually(() => get('metrics'), (body) => /_flows_closed_total\{[^}]*\} 1\b/.test(body), 'the flow is counted as closed');
+  const text = await eventually(
+    () => get('metrics'),
+    (body) => /_flows_closed_total\{[^}]*\} 1\b/.test(body),
+    'the flow is counted as closed',
+  );
   t.match(text, /^# TYPE .*_flows_opened_total counter$/m);
   t.match(text, new RegExp(`_flows_opened_total\\{backend="${backend}"\\} 1\\b`));
   t.match(text, /_connects_failed_total\{failure="refused"\} 1\b/);
@@ -140,9 +144,19 @@ await t.test('splice-ctl flows lists a live flow with ends, backend, state, byte
   t.same(await list(), []);
   const id = await open5(client, proxy, address.server4, port);
   await echoes(id);
-  const [flow, ...others] = await eventually(list, (flows) => flows[0]?.['bytesDown'] === 1, 'the flow shows its bytes');
+  const [flow, ...others] = await eventually(
+    list,
+    (flows) => flows[0]?.['bytesDown'] === 1,
+    'the flow shows its bytes',
+  );
   t.same(others, []);
-  t.match(flow, { client: /^10\.77\.1\.1:\d+$/, server: `${address.server4}:${port}`, backend, bytesUp: 1, bytesDown: 1 });
+  t.match(flow, {
+    client: /^10\.77\.1\.1:\d+$/,
+    server: `${address.server4}:${port}`,
+    backend,
+    bytesUp: 1,
+    bytesDown: 1,
+  });
   t.type(flow?.['id'], 'string');
   t.type(flow?.['state'], 'string');
   t.ok(Number(flow?.['ageMs']) >= 0);

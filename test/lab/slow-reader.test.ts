@@ -42,7 +42,10 @@ await overBackends(
           40_000,
         );
         t.ok(taken < held, `the sender got rid of ${taken} bytes`);
-        t.ok(proxy.child.residentBytes() - before < held, `the proxy grew by ${proxy.child.residentBytes() - before} bytes`);
+        t.ok(
+          proxy.child.residentBytes() - before < held,
+          `the proxy grew by ${proxy.child.residentBytes() - before} bytes`,
+        );
         const received = to.drain(sink);
         t.same(await received, await pouring);
         await to.end(sink);

@@ -22,7 +22,10 @@ const nonsense: readonly (readonly [string, Buffer])[] = [
   ['a name with a zero byte', Buffer.concat([greeting5(0), Buffer.from([5, 1, 0, 3, 3, 97, 0, 98, 0, 80])])],
   ['port 0', Buffer.concat([greeting5(0), request5(address.server4, 0)])],
   ['a SOCKS4 BIND', Buffer.from([4, 2, 0, 80, 10, 77, 2, 3, 0])],
-  ['a SOCKS4 user name without end', Buffer.concat([Buffer.from([4, 1, 0, 80, 10, 77, 2, 3]), Buffer.alloc(70_000, 65)])],
+  [
+    'a SOCKS4 user name without end',
+    Buffer.concat([Buffer.from([4, 1, 0, 80, 10, 77, 2, 3]), Buffer.alloc(70_000, 65)]),
+  ],
 ];
 
 await overBackends(

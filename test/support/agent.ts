@@ -1,9 +1,17 @@
 /** The agent's process (see agent-api.ts): runs on a lab host and is spoken to over Node's IPC channel. */
 import { createCipheriv, createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import type { AgentApi, AgentReply, AgentRequest, ConnectionId, Digest, Ending } from './agent-api.js';
 import { sequence, swarm } from './swarm.js';
+
+/** True while the kernel knows the connection; a reset removes it at once, a FIN does not. */
+function kernelKnows(localPort: number, remotePort: number): boolean {
+  const hex = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0');
+  const ends = new RegExp(`^ *\\d+: [0-9A-F]+:${hex(localPort)} [0-9A-F]+:${hex(remotePort)} `, 'm');
+  return ['tcp', 'tcp6'].some((table) => ends.test(readFileSync(`/proc/self/net/${table}`, 'latin1')));
+}
 
 class Connection {
   readonly socket: net.Socket;
@@ -24,14 +32,23 @@ class Connection {
       }
       this.#wake();
     });
-    socket.on('end', () => this.#end({ how: 'end' }));
-    socket.on('error', (error: NodeJS.ErrnoException) => this.#end({ how: 'error', code: error.code ?? error.message }));
+    const { localPort = 0, remotePort = 0 } = socket;
+    socket.on('end', () => {
+      // libuv says "end" for a reset too when it comes together with the last data; the kernel knows better.
+      this.#end(kernelKnows(localPort, remotePort) ? { how: 'end' } : { how: 'error', code: 'ECONNRESET' });
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      this.#end({ how: 'error', code: error.code ?? error.message }),
+    );
     socket.on('close', () => this.#end({ how: 'error', code: 'CLOSED' }));
   }
 
   #end(ending: Ending): void {
     // An error after FIN is news; FIN or close after an error is not.
-    if (this.#ending === undefined || (this.#ending.how === 'end' && ending.how === 'error' && ending.code !== 'CLOSED')) {
+    if (
+      this.#ending === undefined ||
+      (this.#ending.how === 'end' && ending.how === 'error' && ending.code !== 'CLOSED')
+    ) {
       this.#ending = ending;
     }
     this.#wake();
@@ -85,7 +102,7 @@ class Connection {
     const cipher = createCipheriv('aes-128-ctr', Buffer.alloc(16, 7), Buffer.alloc(16));
     const hash = createHash('sha256');
     const zeros = Buffer.alloc(64 * 1024);
-    for (let left = bytes; left > 0; ) {
+    for (let left = bytes; left > 0;) {
       const chunk = cipher.update(zeros.subarray(0, Math.min(left, zeros.length)));
       hash.update(chunk);
       left -= chunk.length;

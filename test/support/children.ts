@@ -94,13 +94,18 @@ export class Child {
       watcher = (): void => {
         const match = find();
         if (match !== null) resolve(match);
-        else if (!this.running) reject(new Error(`${this.name} ended before it printed ${pattern}:\n${this.transcript()}`));
+        else if (!this.running)
+          reject(new Error(`${this.name} ended before it printed ${pattern}:\n${this.transcript()}`));
       };
       this.#watchers.add(watcher);
       watcher();
     });
     try {
-      return await within(seen, options.limitMs ?? 15_000, () => `${this.name} did not print ${pattern}:\n${this.transcript()}`);
+      return await within(
+        seen,
+        options.limitMs ?? 15_000,
+        () => `${this.name} did not print ${pattern}:\n${this.transcript()}`,
+      );
     } finally {
       if (watcher !== undefined) this.#watchers.delete(watcher);
     }
@@ -159,7 +164,8 @@ export async function eventually<T>(
   for (;;) {
     const value = await look();
     if (holds(value)) return value;
-    if (performance.now() - started > limitMs) throw new Error(`after ${limitMs} ms: ${what}; last seen: ${String(value)}`);
+    if (performance.now() - started > limitMs)
+      throw new Error(`after ${limitMs} ms: ${what}; last seen: ${String(value)}`);
     await sleep(25);
   }
 }

@@ -37,7 +37,9 @@ http
         HTTP_CONTENT_ENCODING: request.headers['content-encoding'] ?? '',
         HTTP_GIT_PROTOCOL: String(request.headers['git-protocol'] ?? ''),
         REMOTE_USER: 'lab',
-        ...(request.headers['content-length'] === undefined ? {} : { CONTENT_LENGTH: request.headers['content-length'] }),
+        ...(request.headers['content-length'] === undefined
+          ? {}
+          : { CONTENT_LENGTH: request.headers['content-length'] }),
       },
     });
     // The backend may answer an error without reading the request to its end.

@@ -20,11 +20,10 @@
  *     eyeballs.lab  an IPv6 address that never answers, and the IPv4 address of srv
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Child, endAllChildren, eventually, within, type ChildOptions, type Finished } from './children.js';
-import { namespacePrefix, sweepNamespaces } from './sweep.js';
+import { directoryPrefix, namespacePrefix, sweepLab } from './sweep.js';
 
 export const address = {
   client4: '10.77.1.1',
@@ -55,7 +54,8 @@ ${address.silent4} silent.lab
 ${address.unreachable4} unreachable.lab
 `;
 
-const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+const ip = (...args: string[]): string =>
+  execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 
 /** One host of the lab. */
 export class Host {
@@ -78,7 +78,11 @@ export class Host {
   ): Promise<Finished> {
     const child = this.spawn(command, args, { input: '', ...options });
     try {
-      return await within(child.exited, options.limitMs ?? 60_000, () => `${child.name} still runs\n${child.transcript()}`);
+      return await within(
+        child.exited,
+        options.limitMs ?? 60_000,
+        () => `${child.name} still runs\n${child.transcript()}`,
+      );
     } finally {
       await child.stop();
     }
@@ -101,7 +105,9 @@ export class Host {
 
   /** Sets kernel parameters of this host, such as `net.ipv4.ip_forward=0`. */
   sysctl(...settings: string[]): void {
-    execFileSync('ip', ['netns', 'exec', this.namespace, 'sysctl', '-qw', ...settings], { stdio: ['ignore', 'pipe', 'pipe'] });
+    execFileSync('ip', ['netns', 'exec', this.namespace, 'sysctl', '-qw', ...settings], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
   }
 }
 
@@ -114,15 +120,16 @@ function installCleaner(): void {
   cleanerInstalled = true;
   process.on('exit', () => {
     endAllChildren();
-    sweepNamespaces(process.pid);
-    for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+    sweepLab(process.pid);
   });
-  for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]] as const) {
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const) {
     process.prependListener(signal, () => process.exit(code));
   }
 }
-
-const directories = new Set<string>();
 
 export class Lab {
   readonly cli: Host;
@@ -140,8 +147,7 @@ export class Lab {
 
   static open(): Lab {
     installCleaner();
-    const directory = mkdtempSync(path.join(os.tmpdir(), 'splice-lab-'));
-    directories.add(directory);
+    const directory = mkdtempSync(directoryPrefix(process.pid));
     const lab = new Lab(`${namespacePrefix(process.pid)}${labs++}`, directory);
     try {
       lab.#wire();
@@ -204,10 +210,8 @@ export class Lab {
     return file;
   }
 
-  /** Ends everything that runs in the lab and removes it. */
+  /** Ends everything that runs in the labs of this process and removes them; there is one at a time. */
   close(): void {
-    sweepNamespaces(process.pid);
-    rmSync(this.directory, { recursive: true, force: true });
-    directories.delete(this.directory);
+    sweepLab(process.pid);
   }
 }

@@ -68,7 +68,12 @@ export class Proxy {
   /** The first log line from number `from` on that `matches`; waits for it. */
   async waitForLog(matches: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
     const look = (): LogLine | undefined => this.log().slice(from).find(matches);
-    const found = await eventually(look, (line) => line !== undefined, `no such log line in\n${this.child.transcript()}`, 5_000);
+    const found = await eventually(
+      look,
+      (line) => line !== undefined,
+      `no such log line in\n${this.child.transcript()}`,
+      5_000,
+    );
     if (found === undefined) throw new Error('unreachable: eventually returned without a line');
     return found;
   }

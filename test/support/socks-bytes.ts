@@ -5,7 +5,8 @@ const port16 = (port: number): number[] => [port >> 8, port & 0xff];
 
 function ipv6Bytes(host: string): number[] {
   const [head = '', tail = ''] = host.split('::');
-  const words = (part: string): number[] => (part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16)));
+  const words = (part: string): number[] =>
+    part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16));
   const left = words(head);
   const right = host.includes('::') ? words(tail) : [];
   const middle = Array<number>(8 - left.length - right.length).fill(0);
@@ -27,7 +28,13 @@ export const request5 = (host: string, port: number, command = 1): Buffer =>
 
 /** RFC 1929, section 2. */
 export const password5 = (user: string, password: string): Buffer =>
-  Buffer.from([1, Buffer.byteLength(user), ...Buffer.from(user), Buffer.byteLength(password), ...Buffer.from(password)]);
+  Buffer.from([
+    1,
+    Buffer.byteLength(user),
+    ...Buffer.from(user),
+    Buffer.byteLength(password),
+    ...Buffer.from(password),
+  ]);
 
 /** SOCKS4, or 4a when `host` is a name. */
 export function request4(host: string, port: number, user = ''): Buffer {

@@ -61,7 +61,9 @@ function echo(socket: net.Socket, data: Buffer): Promise<void> {
       at += chunk.length;
       if (at === data.length) socket.end();
     });
-    socket.once('close', () => (at === data.length ? resolve() : reject(new Error(`closed after ${at} of ${data.length}`))));
+    socket.once('close', () =>
+      at === data.length ? resolve() : reject(new Error(`closed after ${at} of ${data.length}`)),
+    );
     socket.resume();
     socket.write(data);
   });

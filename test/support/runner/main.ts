@@ -50,7 +50,9 @@ export async function runRings(choices: readonly string[], options: RunOptions):
     }
   }
 
+  let interrupted = false;
   for (const ring of rings) {
+    if (interrupted) break;
     const chosen = wanted.filter((choice) => choice.ring === ring.name || choice.ring === String(ring.number));
     if (wanted.length > 0 && chosen.length === 0) continue;
     const title = `ring ${ring.number} ${ring.name}`;
@@ -71,7 +73,9 @@ export async function runRings(choices: readonly string[], options: RunOptions):
       sum.failed++;
       failures.push(`${title}: there is nothing to run`);
     }
+    ring.prepare?.();
     for (const program of programs) {
+      if (interrupted) break;
       const left = options.limitMs - (performance.now() - started);
       if (left <= 0) {
         sum.failed++;
@@ -79,6 +83,7 @@ export async function runRings(choices: readonly string[], options: RunOptions):
         continue;
       }
       const outcome: TapOutcome = await runTapProgram({ ...program, limitMs: Math.min(program.limitMs, left) });
+      interrupted = outcome.interrupted;
       sum.passed += outcome.passed;
       sum.failed += outcome.failed;
       sum.skipped += outcome.skipped;

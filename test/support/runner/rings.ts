@@ -1,7 +1,7 @@
 /** The rings in the order they run, and the programs each of them consists of. */
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { sweepNamespaces } from '../sweep.js';
+import { sweepDeadLabs, sweepLab } from '../sweep.js';
 import type { TapProgram } from './tap-program.js';
 
 export interface Ring {
@@ -9,6 +9,8 @@ export interface Ring {
   readonly name: string;
   /** The programs whose name contains `filter`. */
   readonly programs: (root: string, filter: string) => TapProgram[];
+  /** Runs before the first program. */
+  readonly prepare?: () => void;
 }
 
 const minute = 60_000;
@@ -51,6 +53,7 @@ export const rings: readonly Ring[] = [
   {
     number: 3,
     name: 'lab',
+    prepare: sweepDeadLabs,
     // The sources are listed, not the outputs: what is left of a deleted test must not run.
     programs: (root, filter) =>
       filesOf(path.join(root, 'test/lab'))
@@ -60,7 +63,7 @@ export const rings: readonly Ring[] = [
           command: process.execPath,
           args: [path.join(root, 'build/test/lab', file.replace(/\.ts$/, '.js'))],
           limitMs: 5 * minute,
-          sweep: sweepNamespaces,
+          sweep: sweepLab,
         })),
   },
 ];

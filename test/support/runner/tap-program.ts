@@ -26,9 +26,12 @@ export interface TapOutcome {
   readonly failures: readonly string[];
   /** Names of what was skipped, with the reason. */
   readonly skips: readonly string[];
+  /** The runner itself was asked to end; nothing more should be started. */
+  readonly interrupted: boolean;
 }
 
 const stopGraceMs = 10_000;
+const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const shownLines = 120;
 const topLevelPoint = /^(not )?ok\b/;
 
@@ -99,6 +102,12 @@ export async function runTapProgram(program: TapProgram): Promise<TapOutcome> {
   child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
 
   let problem: string | undefined;
+  let interrupted = false;
+  let end: (why: string) => void = () => undefined;
+  const interrupt = (signal: NodeJS.Signals): void => {
+    interrupted = true;
+    end(`interrupted by ${signal}`);
+  };
   let limit: NodeJS.Timeout | undefined;
   let grace: NodeJS.Timeout | undefined;
   const ending = await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
@@ -115,12 +124,16 @@ export async function runTapProgram(program: TapProgram): Promise<TapOutcome> {
         settle();
       });
     });
-    limit = setTimeout(() => {
-      problem = `timed out after ${program.limitMs / 1000} s`;
+    end = (why): void => {
+      problem ??= why;
       if (child.pid !== undefined) signalGroup(child.pid, 'SIGTERM');
-      grace = setTimeout(() => child.pid !== undefined && signalGroup(child.pid, 'SIGKILL'), stopGraceMs);
-    }, program.limitMs);
+      grace ??= setTimeout(() => child.pid !== undefined && signalGroup(child.pid, 'SIGKILL'), stopGraceMs);
+    };
+    limit = setTimeout(end, program.limitMs, `timed out after ${program.limitMs / 1000} s`);
+    // In a group of its own the program does not hear the terminal; we do.
+    for (const signal of stopSignals) process.on(signal, interrupt);
   });
+  for (const signal of stopSignals) process.off(signal, interrupt);
   clearTimeout(limit);
   clearTimeout(grace);
   if (child.pid !== undefined) {
@@ -156,5 +169,6 @@ export async function runTapProgram(program: TapProgram): Promise<TapOutcome> {
     durationMs: performance.now() - started,
     failures,
     skips,
+    interrupted,
   };
 }

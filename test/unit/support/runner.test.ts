@@ -57,6 +57,13 @@ describe('one TAP program', () => {
     expect(outcome.failures.join()).toContain('timed out after 1 s');
   });
 
+  test('an interrupted runner ends the program, starts no other, and has failed', async () => {
+    const running = run(
+      `${prints('ok 1', '1..1')} process.kill(${process.pid}, 'SIGHUP'); setInterval(() => {}, 1000);`,
+    );
+    expect(await running).toMatchObject({ interrupted: true, failed: 1 });
+  });
+
   test('a program that cannot be run has failed', async () => {
     const outcome = await runTapProgram({ name: 'x', command: path.join(directory, 'none'), args: [], limitMs: 1_000 });
     expect(outcome.failed).toBe(1);

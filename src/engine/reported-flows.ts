@@ -1,0 +1,35 @@
+/** Stage teardown: reports of the addon's relay threads, matched to the flows that wait for them. */
+import { CLOSE_REASON_NAMES } from '../abi.gen.js';
+import { REPORT_WORDS } from '../native.js';
+import type { CarrierEnd } from './backend.js';
+
+export class ReportedFlows {
+  readonly #ends = new Map<number, (end: CarrierEnd) => void>();
+
+  /** `onEnd` is called once, when flow `id` is reported. */
+  expect(id: number, onEnd: (end: CarrierEnd) => void): void {
+    this.#ends.set(id, onEnd);
+  }
+
+  /** Takes a batch of reports, as the addon lays them out: see `REPORT_WORDS`. */
+  deliver(words: Float64Array): void {
+    for (let i = 0; i < words.length; i += REPORT_WORDS) {
+      const id = words[i]!;
+      const onEnd = this.#ends.get(id);
+      this.#ends.delete(id);
+      onEnd?.({
+        reason: CLOSE_REASON_NAMES[words[i + 1]!]!,
+        errno: words[i + 2]!,
+        bytesUp: words[i + 3]!,
+        bytesDown: words[i + 4]!,
+        durationMs: words[i + 5]!,
+      });
+    }
+  }
+}
+
+/** One piece of bytes behind another; undefined stands for none. */
+export function join(first: Uint8Array | undefined, second: Uint8Array | undefined): Uint8Array | undefined {
+  if (first === undefined || first.length === 0) return second;
+  return second === undefined || second.length === 0 ? first : Buffer.concat([first, second]);
+}
