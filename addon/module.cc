@@ -4,6 +4,7 @@
 
 #include "bpf_loader.h"
 #include "probe.h"
+#include "quota.h"
 #include "reactor.h"
 #include "relay.h"
 #include "socket.h"
@@ -15,6 +16,7 @@ namespace {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("abiVersion", Napi::Number::New(env, SPLICE_ABI_VERSION));
   symsplice::InitSocket(env, exports);
+  symsplice::InitQuota(env, exports);
   symsplice::InitReactor(env, exports);
   symsplice::InitRelay(env, exports);
   symsplice::InitBpfLoader(env, exports);

@@ -172,8 +172,12 @@ Reactor::Slot* Reactor::At(const Napi::CallbackInfo& info, Kind kind) {
   return slot;
 }
 
-// listen(fd): level-triggered, so that what a turn leaves is reported again.
+// listen(fd, quota): level-triggered, so that what a turn leaves is reported again.
 Napi::Value Reactor::Listen(const Napi::CallbackInfo& info) {
+  if (info[1].IsObject()) {
+    quota_reference_ = Napi::Persistent(info[1].As<Napi::Object>());
+    quota_ = Quota::Unwrap(info[1].As<Napi::Object>());
+  }
   const int slot = Register(info[0].As<Napi::Number>().Int32Value(), Kind::kListener, EPOLLIN);
   if (slot < 0) return ThrowErrno(info.Env(), -slot, "epoll_ctl");
   return Napi::Number::New(info.Env(), slot);
@@ -333,19 +337,27 @@ void Reactor::AcceptFrom(int listener) {
     EnsureRoom();
     // JavaScript may have closed the listener, or everything, in the batch just delivered.
     if (watch_ == nullptr || slots_[listener].kind != Kind::kListener) return;
+    // Before the accept, not after: whoever finds no room stays in the backlog.
+    if (quota_ != nullptr && !quota_->TakeSeat()) {
+      Emit(SPLICE_REACTOR_FULL, listener, 0, 0);
+      return;
+    }
     Address peer;
     peer.length = sizeof peer.storage;
     const int fd = accept4(slots_[listener].fd, peer.sockaddr_ptr(), &peer.length,
                            SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
-      if (errno == EAGAIN) return;
-      if (ConcernsOneConnection(errno)) continue;
-      Emit(SPLICE_REACTOR_ACCEPT_FAILED, listener, errno, 0);
+      const int error = errno;
+      if (quota_ != nullptr) quota_->LeaveSeat();
+      if (error == EAGAIN) return;
+      if (ConcernsOneConnection(error)) continue;
+      Emit(SPLICE_REACTOR_ACCEPT_FAILED, listener, error, 0);
       return;
     }
     SetNoDelay(fd);
     const int slot = Register(fd, Kind::kConnection, kConnectionInterest);
     if (slot < 0) {
+      if (quota_ != nullptr) quota_->LeaveSeat();
       Emit(SPLICE_REACTOR_ACCEPT_FAILED, listener, -slot, 0);
       continue;
     }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "address.h"
+#include "quota.h"
 
 namespace symsplice {
 
@@ -86,6 +87,8 @@ class Reactor : public Napi::ObjectWrap<Reactor> {
   size_t bytes_used_ = 0;
   Napi::Reference<Napi::TypedArray> records_reference_;
   Napi::Reference<Napi::TypedArray> bytes_reference_;
+  Napi::ObjectReference quota_reference_;
+  Quota* quota_ = nullptr;  // where the listeners take their seats; null: there is no limit
   Napi::FunctionReference on_batch_;
   std::unique_ptr<Napi::AsyncContext> context_;
 };

@@ -72,8 +72,16 @@ void ReportQueue::Deliver() {
   }
   if (reports.empty()) return;
   Napi::HandleScope scope(env_);
-  Napi::Float64Array words = Napi::Float64Array::New(env_, reports.size() * kReportWords);
-  double* word = words.Data();
+  // Refused by a worker that is being ended: then nobody is left who would hear of it.
+  const size_t count = reports.size() * kReportWords;
+  void* data = nullptr;
+  napi_value buffer;
+  napi_value words;
+  if (napi_create_arraybuffer(env_, count * sizeof(double), &data, &buffer) != napi_ok ||
+      napi_create_typedarray(env_, napi_float64_array, count, buffer, 0, &words) != napi_ok) {
+    return;
+  }
+  auto* word = static_cast<double*>(data);
   for (const Report& report : reports) {
     *word++ = static_cast<double>(report.id);
     *word++ = report.reason;

@@ -77,6 +77,16 @@ Napi::Value Listen(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, fd);
 }
 
+// sharePort(fd): others of this user may bind the same address with SO_REUSEPORT from now on.
+Napi::Value SharePort(const Napi::CallbackInfo& info) {
+  const int on = 1;
+  if (setsockopt(info[0].As<Napi::Number>().Int32Value(), SOL_SOCKET, SO_REUSEPORT, &on,
+                 sizeof on) < 0) {
+    return ThrowErrno(info.Env(), errno, "setsockopt");
+  }
+  return info.Env().Undefined();
+}
+
 // duplicate(fd) -> a second descriptor of the same socket, non-blocking and close-on-exec.
 Napi::Value Duplicate(const Napi::CallbackInfo& info) {
   const int fd = fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0);
@@ -190,6 +200,7 @@ Napi::Value Notify(const Napi::CallbackInfo& info) {
 
 void InitSocket(Napi::Env env, Napi::Object exports) {
   exports.Set("listen", Napi::Function::New<Listen>(env, "listen"));
+  exports.Set("sharePort", Napi::Function::New<SharePort>(env, "sharePort"));
   exports.Set("duplicate", Napi::Function::New<Duplicate>(env, "duplicate"));
   exports.Set("close", Napi::Function::New<Close>(env, "close"));
   exports.Set("reset", Napi::Function::New<Reset>(env, "reset"));

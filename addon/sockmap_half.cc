@@ -100,10 +100,12 @@ SockmapHalf::Result SockmapHalf::Work(Workspace* workspace) {
       if (copy_->pending()) return Result::kIdle;  // the target is full
       copying_ = false;
       if (result == Half::Result::kEnded) {
-        if (AllRead()) return Result::kEnded;
-        copied_before_ += copy_->moved();
-        copy_ = std::make_unique<Half>(from_, to_);
-        return Result::kDraining;
+        const Result end = End();
+        if (end == Result::kDraining) {
+          copied_before_ += copy_->moved();
+          copy_ = std::make_unique<Half>(from_, to_);
+        }
+        return end;
       }
       Publish();
     }
@@ -121,7 +123,7 @@ SockmapHalf::Result SockmapHalf::Work(Workspace* workspace) {
       return Result::kFromFailed;
     }
     if (!Drained()) return Result::kDraining;
-    if (n == 0) return AllRead() ? Result::kEnded : Result::kDraining;
+    if (n == 0) return End();
     copying_ = true;
     copy_->readable = true;
     copy_->attentive = true;  // read until EAGAIN: a short read of a sockmap socket means nothing
@@ -137,8 +139,7 @@ uint64_t SockmapHalf::redirected() const {
   return Read(&half) ? half.redirected : 0;
 }
 
-// Bytes that have entered the target's send queue since the connection began. Acknowledged ones
-// are read first: one that is acknowledged between the two readings is then missing from the sum,
+// Acknowledged bytes are read first: one that is acknowledged between the two readings is then missing from the sum,
 // and never counted twice, so that the answer may be late but never early.
 uint64_t SockmapHalf::Progress() const {
   tcp_info info;
@@ -168,9 +169,18 @@ int SockmapHalf::StableProgress(uint64_t* out) const {
 
 bool SockmapHalf::Drained() const { return Progress() >= base_ + redirected() + written(); }
 
-bool SockmapHalf::AllRead() const {
+SockmapHalf::Look SockmapHalf::LookAt() const {
+  splice_sockmap_half half{};
+  Read(&half);
+  return {half.redirected + half.passed + copied_.load(std::memory_order_relaxed), half.lost > 0};
+}
+
+// What recv() == 0 means: the end, or passed bytes that the kernel's worker still holds.
+SockmapHalf::Result SockmapHalf::End() const {
   splice_sockmap_half half;
-  return !Read(&half) || half.passed <= written();
+  if (!Read(&half)) return Result::kEnded;
+  if (half.lost > 0) return Result::kLost;
+  return half.passed <= written() ? Result::kEnded : Result::kDraining;
 }
 
 void SockmapHalf::Account() {

@@ -46,6 +46,7 @@ class SockmapHalf {
     kEnded,       // the source's FIN was seen, and every byte before it is with the target
     kFromFailed,  // error(): reading failed
     kToFailed,    // error(): writing failed
+    kLost,        // the verdict could not help losing bytes: the stream has a hole
   };
 
   SockmapHalf(const SockmapMaps& maps, int from, int to)
@@ -71,17 +72,23 @@ class SockmapHalf {
   // Bytes of the stream that were handed to the target, by the verdict and by copying.
   uint64_t redirected() const;
   uint64_t moved() const { return redirected() + copied_.load(std::memory_order_relaxed); }
-  // Grows while anything moves, in the verdict or in the target's queue.
-  uint64_t activity() const { return moved() + Progress(); }
+  // For the thread's look from time to time. `sum` grows while anything moves in the verdict or
+  // here; `lost`: the verdict had to drop bytes (no memory, or a target that was just reset).
+  struct Look {
+    uint64_t sum;
+    bool lost;
+  };
+  Look LookAt() const;
+  // Bytes that have entered the target's send queue since the connection began.
+  uint64_t Progress() const;
 
  private:
   bool Read(splice_sockmap_half* out) const;
-  uint64_t Progress() const;
   int StableProgress(uint64_t* out) const;
   // Bytes written to the target here, the reply included.
   uint64_t written() const { return reply_ + copied_.load(std::memory_order_relaxed); }
   bool Drained() const;
-  bool AllRead() const;
+  Result End() const;
   void Account();
   void Publish();
   void WidenTarget();

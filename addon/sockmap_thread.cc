@@ -61,6 +61,8 @@ SockmapThread::~SockmapThread() {
   for (auto& [id, flow] : flows_) {
     flow->up.half.Remove();
     flow->down.half.Remove();
+    SetReset(flow->client);
+    SetReset(flow->upstream);
     close(flow->client);
     close(flow->upstream);
   }
@@ -201,7 +203,8 @@ void SockmapThread::TakeIncoming() {
     }
   }
   for (SockmapFlow* flow : incoming) {
-    flow->taken = true;
+    flow->place = live_.size();
+    live_.push_back(flow);
     if (flow->idle_ms > 0) {
       scan_every_us_ = std::min(scan_every_us_, std::max<uint64_t>(20000, flow->idle_ms * 250));
     }
@@ -228,7 +231,10 @@ void SockmapThread::Mark(const SockmapFlow::Side& side, uint32_t events) {
   if (flow->over) return;
   SockmapFlow::Direction& from_here = side.is_client ? flow->up : flow->down;
   SockmapFlow::Direction& to_here = side.is_client ? flow->down : flow->up;
-  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0) from_here.half.SourceEvent();
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0) {
+    from_here.half.SourceEvent();
+    if (from_here.retry_at_us != 0) from_here.retry_at_us = now_us_;
+  }
   if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) {
     to_here.half.TargetEvent();
     if (to_here.retry_at_us != 0) to_here.retry_at_us = now_us_;  // the worker may have gone on
@@ -295,6 +301,9 @@ bool SockmapThread::Advance(SockmapFlow* flow, bool is_up) {
       Finish(flow, is_up ? SPLICE_CLOSE_UPSTREAM_RESET : SPLICE_CLOSE_CLIENT_RESET,
              direction.half.error());
       return true;
+    case SockmapHalf::Result::kLost:
+      Finish(flow, SPLICE_CLOSE_ERROR, ENOBUFS);
+      return true;
   }
   return false;
 }
@@ -307,6 +316,9 @@ bool SockmapThread::Advance(SockmapFlow* flow, bool is_up) {
 void SockmapThread::Finish(SockmapFlow* flow, int reason, int error) {
   flow->over = true;
   finished_.push_back(flow);
+  live_.back()->place = flow->place;
+  live_[flow->place] = live_.back();
+  live_.pop_back();
   uint64_t bytes_up, bytes_down;
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -331,24 +343,30 @@ void SockmapThread::Finish(SockmapFlow* flow, int reason, int error) {
 // of flows without an idle timeout, whose age since the last byte is shown to operators.
 void SockmapThread::Scan() {
   std::vector<SockmapFlow*> expired;
+  std::vector<SockmapFlow*> broken;
   const uint64_t now_ms = now_us_ / 1000;
-  bool any = false;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    for (const auto& [id, flow] : flows_) {
-      if (flow->over || !flow->taken) continue;
-      any = true;
-      const uint64_t activity = flow->up.half.activity() + flow->down.half.activity();
-      if (activity != flow->activity) {
-        flow->activity = activity;
-        flow->active_ms.store(now_ms, std::memory_order_relaxed);
-      } else if (flow->idle_ms > 0 && now_ms >= flow->active_ms + flow->idle_ms) {
-        expired.push_back(flow.get());
-      }
+  for (SockmapFlow* flow : live_) {
+    uint64_t activity = 0;
+    bool lost = false;
+    for (const SockmapFlow::Direction* direction : {&flow->up, &flow->down}) {
+      const SockmapHalf::Look look = direction->half.LookAt();
+      activity += look.sum;
+      lost = lost || look.lost;
+      // Its source is silent or blocked, but a slow target is not an idle one.
+      if (direction->retry_at_us != 0) activity += direction->half.Progress();
+    }
+    if (lost) {
+      broken.push_back(flow);
+    } else if (activity != flow->activity) {
+      flow->activity = activity;
+      flow->active_ms.store(now_ms, std::memory_order_relaxed);
+    } else if (flow->idle_ms > 0 && now_ms >= flow->active_ms + flow->idle_ms) {
+      expired.push_back(flow);
     }
   }
+  for (SockmapFlow* flow : broken) Finish(flow, SPLICE_CLOSE_ERROR, ENOBUFS);
   for (SockmapFlow* flow : expired) Finish(flow, SPLICE_CLOSE_IDLE, 0);
-  next_scan_us_ = any ? now_us_ + scan_every_us_ : kNever;
+  next_scan_us_ = live_.empty() ? kNever : now_us_ + scan_every_us_;
 }
 
 }  // namespace symsplice

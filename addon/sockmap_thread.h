@@ -47,8 +47,8 @@ struct SockmapFlow {
   Side upstream_side{this, false};
   bool ready = false;    // is on the ready list
   bool over = false;     // is on the finished list: do not touch again
-  bool taken = false;    // the thread knows it
   uint64_t started_ms = 0;
+  size_t place = 0;       // in the thread's list of live flows
   uint64_t activity = 0;  // sum at the last look
   std::atomic<uint64_t> active_ms{0};
   std::atomic<int> state{0};  // enum splice_flow_state
@@ -57,7 +57,7 @@ struct SockmapFlow {
 class SockmapThread {
  public:
   SockmapThread(const SockmapMaps& maps, ReportQueue* reports);
-  // Ends every flow without a report: descriptors are closed, map entries removed.
+  // Ends every flow without a report: by RST to both sides, with its map entries removed.
   ~SockmapThread();
   SockmapThread(const SockmapThread&) = delete;
   SockmapThread& operator=(const SockmapThread&) = delete;
@@ -104,6 +104,7 @@ class SockmapThread {
   std::vector<SockmapFlow*> incoming_;
   std::vector<uint64_t> ending_;
 
+  std::vector<SockmapFlow*> live_;  // what the thread knows and has not finished, in no order
   std::vector<SockmapFlow*> ready_;
   std::vector<SockmapFlow*> waiting_;  // flows with a retry_at_us
   std::vector<SockmapFlow*> finished_;

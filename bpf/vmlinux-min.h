@@ -14,6 +14,15 @@
 
 struct tcp_sock {
 	__u64 bytes_acked; /* payload acknowledged by the peer since the connection began */
+	__u32 copied_seq;  /* first sequence number that no reader has taken yet */
+};
+
+struct sk_buff {
+	char cb[48]; /* belongs to the layer that holds the packet: to TCP, here */
+};
+
+struct tcp_skb_cb {
+	__u32 seq; /* of the first byte */
 };
 
 #pragma clang attribute pop

@@ -30,5 +30,7 @@ target_include_directories(symsplice SYSTEM PRIVATE ${CMAKE_JS_INC} ${SPLICE_LIB
 target_compile_options(symsplice PRIVATE ${SPLICE_WARNINGS} -O2 "SHELL:-idirafter ${uv_include}")
 # The symbols of Node-API and libuv come from the node executable, so undefined ones are allowed
 # here; test/bpf/addon-link.test.ts checks that no others are left open.
-target_link_options(symsplice PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,now -Wl,--gc-sections)
+# libstdc++ and libgcc go in too: a prebuilt addon then asks the machine for its C library alone.
+target_link_options(symsplice PRIVATE
+  -static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL -Wl,-z,now -Wl,--gc-sections)
 target_link_libraries(symsplice PRIVATE splice_libbpf Threads::Threads ${CMAKE_JS_LIB})

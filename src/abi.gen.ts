@@ -37,7 +37,8 @@ export const REACTOR_EVENT = {
   failed: 3,
   connected: 4,
   'accept-failed': 5,
+  full: 6,
 } as const;
 export type ReactorEventName = keyof typeof REACTOR_EVENT;
 /** Names by value. */
-export const REACTOR_EVENT_NAMES = ['accepted', 'data', 'end', 'failed', 'connected', 'accept-failed'] as const satisfies readonly ReactorEventName[];
+export const REACTOR_EVENT_NAMES = ['accepted', 'data', 'end', 'failed', 'connected', 'accept-failed', 'full'] as const satisfies readonly ReactorEventName[];

@@ -34,8 +34,11 @@ export interface DescriptorInfo {
  * connection until it is taken or closed.
  */
 export interface Reactor {
-  /** Watches a listening descriptor and owns it. Its connections come as `ACCEPTED`. */
-  listen(fd: number): number;
+  /**
+   * Watches a listening descriptor and owns it. Its connections come as `ACCEPTED`, each with a seat of `quota`;
+   * `FULL` says that there was none, and comes again until the listener is paused.
+   */
+  listen(fd: number, quota?: Quota): number;
   /** Watches a connected descriptor and owns it. */
   adopt(fd: number): number;
   /** Begins to connect; `host` is an address literal. A negative errno when it failed at once. */
@@ -61,6 +64,26 @@ export interface Reactor {
   close(slot: number, reset: boolean): void;
   /** Closes everything. No call comes after it. */
   stop(): void;
+}
+
+/**
+ * Stage accept: counts of connections that several threads share. All who give the same pool number count together;
+ * a pool is forgotten with its last Quota. Calls are atomic.
+ */
+export interface Quota {
+  /** The number of the pool, for other threads of the process. */
+  pool(): number;
+  /** Seats that are taken, by all threads. */
+  seats(): number;
+  /** Seats there are, for all threads; Infinity (also in the beginning): no limit. */
+  limitSeats(limit: number): void;
+  /** Gives back a seat that {@link Reactor.listen} took for a connection. */
+  leaveSeat(): void;
+  /** Counts one more under a key; false, counting nothing, when there are `limit` already. */
+  enter(key: string, limit: number): boolean;
+  leave(key: string): void;
+  /** No call of `onRelieved` comes after it. What was entered stays counted. */
+  close(): void;
 }
 
 /** Which direction a bounded flow moves: see {@link Relay.add}. */
@@ -129,6 +152,8 @@ export interface Native {
   readonly abiVersion: number;
   /** A listening, non-blocking descriptor. `::` takes IPv4 connections too. */
   listen(host: string, port: number, backlog: number, reusePort: boolean): number;
+  /** SO_REUSEPORT for a socket that is bound already: only from now on others may bind its address. */
+  sharePort(fd: number): void;
   /** A second descriptor of the same socket. */
   duplicate(fd: number): number;
   close(fd: number): void;
@@ -143,6 +168,11 @@ export interface Native {
   /** One datagram to a unix socket, as sd_notify(3) does. */
   notify(path: string, message: string): void;
   Reactor: new (records: Int32Array, bytes: Uint8Array, onBatch: (count: number) => void) => Reactor;
+  /**
+   * Joins a pool, or makes a new one. `onRelieved` is called, later and in this thread, when there may be a seat
+   * again after `FULL`.
+   */
+  Quota: new (pool: number | undefined, onRelieved: () => void) => Quota;
   /** `object`: a loaded `BpfObject` of bpf/sockmap.bpf.c; `limit` bytes may be on their way in a direction. */
   Sockmap: new (object: object, settings: { limit?: number }, onReports: (words: Float64Array) => void) => Sockmap;
   Relay: new (settings: RelaySettings, onReports: (words: Float64Array) => void) => Relay;

@@ -42,6 +42,8 @@
  *	before the hand-over has arrived: the zero of this half (pump writes once)
  * @limit: most bytes on their way to the target's peer before the verdict
  *	leaves bytes to the pump (pump writes once)
+ * @next_seq: TCP sequence number of the byte that must come next (verdict writes)
+ * @next_known: whether @next_seq was set; 0 at first (verdict writes)
  *
  * Host byte order. The pump writes an entry before it inserts the sockets and
  * never again: an update from user space would overwrite the verdict's counts.
@@ -52,27 +54,31 @@ struct splice_sockmap_half {
 	unsigned long long lost;
 	unsigned long long base;
 	unsigned long long limit;
+	unsigned int next_seq;
+	unsigned int next_known;
 };
 
-SPLICE_SOCKMAP_ASSERT(sizeof(struct splice_sockmap_half) == 40, "half: layout is ABI");
+SPLICE_SOCKMAP_ASSERT(sizeof(struct splice_sockmap_half) == 48, "half: layout is ABI");
 
-/* Exits of the verdict program, in the order in which they are tried. Each is a
- * slot of the per-CPU map `counters`: segments, not bytes.
+/* What the verdict program counts, in segments: its exits in the order in which
+ * they are tried, then what happened on the way. Slots of the per-CPU map `counters`.
  */
 #define SPLICE_SOCKMAP_COUNTERS(X)                                                   \
-	X(EMPTY, 0)        /* dropped: a FIN without a byte; the pump passes FINs on */ \
-	X(NO_HALF, 1)      /* passed: source has no entry, its flow is being removed */ \
+	X(NO_HALF, 0)      /* passed: source has no entry, its flow is being removed */ \
+	X(EMPTY, 1)        /* dropped: no byte left in it, as in a bare FIN */          \
 	X(BEHIND_COPY, 2)  /* passed: earlier bytes still wait for the pump */          \
 	X(NO_TARGET, 3)    /* passed: target is not (or no longer) in the map */        \
 	X(NOT_TCP, 4)      /* passed: target is no TCP socket; the pump never does that */ \
 	X(OVER_LIMIT, 5)   /* passed: the target's peer is slower than the source */    \
 	X(TARGET_LOST, 6)  /* dropped: target closed between test and redirect */       \
-	X(REDIRECTED, 7)   /* redirected to the target */
+	X(REDIRECTED, 7)   /* redirected to the target */                               \
+	X(TRIMMED, 8)      /* not an exit: bytes that had come before were cut off */   \
+	X(NOT_TRIMMED, 9)  /* dropped: cutting failed for want of memory; flow is broken */
 
 #define SPLICE_ENUM_SOCKMAP_COUNTER(name, value) SPLICE_SOCKMAP_##name = value,
 enum splice_sockmap_counter {
 	SPLICE_SOCKMAP_COUNTERS(SPLICE_ENUM_SOCKMAP_COUNTER)
-	SPLICE_SOCKMAP_COUNTERS_MAX = 8,
+	SPLICE_SOCKMAP_COUNTERS_MAX = 10,
 };
 
 #endif

@@ -2,8 +2,8 @@
  * The life of a running server from ready to gone, as signals and the control socket steer it:
  *
  *     running --SIGTERM/SIGINT/drain--> draining --flows ended, timeout, or second signal--> stopping --> done
- *        ^ | SIGHUP/reload
- *        +-+
+ *        ^ | SIGHUP/reload                                                                      ^
+ *        +-+                                          from anywhere, when the server has failed -+
  *
  * Runs in the main thread. Reloads happen one after another; none starts once a drain has begun.
  */
@@ -74,6 +74,15 @@ export class Lifecycle {
         return this.#stop(EXIT.failure);
       },
     );
+  }
+
+  /** The server cannot go on: better no server, which somebody starts again, than half of one. */
+  fail(error: Error): void {
+    if (this.#stage === 'stopping') return;
+    const { logger, notifier } = this.#options;
+    logger.fatal({ err: error }, 'the server has failed: stopping');
+    notifier.stopping('failed');
+    void this.#stop(EXIT.failure);
   }
 
   /** Reads everything again. On a mistake the old configuration stays, and the promise rejects with the mistake. */

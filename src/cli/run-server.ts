@@ -50,6 +50,8 @@ export async function runServer(options: RunOptions): Promise<ExitCode> {
   const status = `listening on ${server.listening.map(formatAddress).join(', ')}, backend ${server.backend.name}`;
   const lifecycle = new Lifecycle({ server, config, readConfig, logger, metrics, notifier, status });
 
+  void server.failed.then((error) => lifecycle.fail(error));
+
   const endpoints: Closing[] = [];
   try {
     const actions = controlActions({ server, metrics, lifecycle, pid: environment.pid, startedAt });
@@ -136,9 +138,10 @@ function controlActions(parts: {
 }): ControlActions {
   const { server, metrics, lifecycle, pid, startedAt } = parts;
   return {
-    flows: () => ({ pid, flows: server.snapshot().flows }),
-    stats: () => {
-      const { flows, handshakes, descriptors, descriptorLimit } = server.snapshot();
+    flows: async () => ({ pid, flows: (await server.snapshot()).flows }),
+    stats: async () => {
+      const [snapshot, totals] = await Promise.all([server.snapshot(), metrics.totals()]);
+      const { flows, handshakes, descriptors, descriptorLimit } = snapshot;
       return {
         pid,
         version: VERSION,
@@ -151,7 +154,7 @@ function controlActions(parts: {
         handshakes,
         descriptors,
         descriptorLimit,
-        totals: metrics.totals(),
+        totals,
       };
     },
     draining: () => lifecycle.draining,

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { Rules } from '../socks/rules.js';
 import { Users } from '../socks/users.js';
 import { ConfigError } from '../errors.js';
+import type { StartServer } from '../server/server-interface.js';
 import { processEnvironment } from './environment.js';
 import { socksMain } from './socks-main.js';
 
@@ -27,8 +28,11 @@ const code = await socksMain(processEnvironment(), {
   },
   loadServer: async () => {
     const { SocksServer } = await import('../server/socks-server.js');
+    const { WorkerPool } = await import('../server/worker-pool.js');
     const { native } = await import('../native.js');
-    return { start: (options) => SocksServer.start(options), notify: (path, text) => native().notify(path, text) };
+    const start: StartServer = (options) =>
+      options.config.workers > 1 ? WorkerPool.start(options) : SocksServer.start(options);
+    return { start, notify: (path, text) => native().notify(path, text) };
   },
 });
 // Not exitCode: a timer or handle that some library left behind must not keep a stopped server alive.

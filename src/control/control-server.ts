@@ -38,8 +38,8 @@ export interface StatsAnswer {
 
 /** What the socket can ask of the process. `reload` rejects with the mistake; the old configuration then stays. */
 export interface ControlActions {
-  flows(): FlowsAnswer;
-  stats(): StatsAnswer;
+  flows(): Promise<FlowsAnswer> | FlowsAnswer;
+  stats(): Promise<StatsAnswer> | StatsAnswer;
   draining(): boolean;
   drain(): void;
   reload(): Promise<void>;
@@ -73,8 +73,8 @@ export async function startControlServer(options: {
     HTTP_LIMITS,
     routeListener(
       {
-        '/flows': { GET: () => json(200, actions.flows()) },
-        '/stats': { GET: () => json(200, actions.stats()) },
+        '/flows': { GET: async () => json(200, await actions.flows()) },
+        '/stats': { GET: async () => json(200, await actions.stats()) },
         '/health': { GET: health },
         '/drain': {
           POST: () => {

@@ -7,15 +7,16 @@ import type { MetricObjectWithValues, MetricValueWithName, Registry } from 'prom
 import { DURATION_BUCKETS } from './metric-counts.js';
 import type { MetricNumbers } from './metric-counts.js';
 
+type Read = () => Promise<Pick<MetricNumbers, 'durations' | 'durationSumMs'>>;
 type Samples = MetricObjectWithValues<MetricValueWithName<string>>;
 
 export class DurationHistogram extends Histogram {
   readonly #id: string;
   /** Gives name, help and type; asking the base class itself would lead back to getForPromString below. */
   readonly #frame: Histogram;
-  readonly #read: () => Pick<MetricNumbers, 'durations' | 'durationSumMs'>;
+  readonly #read: Read;
 
-  constructor(name: string, registry: Registry, read: () => Pick<MetricNumbers, 'durations' | 'durationSumMs'>) {
+  constructor(name: string, registry: Registry, read: Read) {
     const shape = { name, help: 'Time from accept to the end of a flow', buckets: [...DURATION_BUCKETS] };
     super({ ...shape, registers: [registry] });
     this.#id = name;
@@ -24,7 +25,7 @@ export class DurationHistogram extends Histogram {
   }
 
   override async get(): Promise<Samples> {
-    const { durations, durationSumMs } = this.#read();
+    const { durations, durationSumMs } = await this.#read();
     const frame = await this.#frame.get();
     const values: MetricValueWithName<string>[] = [];
     let count = 0;

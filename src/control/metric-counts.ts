@@ -9,7 +9,7 @@ export const DURATION_BUCKETS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 300, 90
 /** More distinct labels than this are counted together as `other`, so that no peer can fill the memory. */
 const MAX_LABELS = 64;
 
-export type LimitKind = 'connections' | 'client' | 'user';
+export type LimitKind = 'client' | 'user';
 
 interface BackendCounts {
   opened: number;

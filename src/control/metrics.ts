@@ -10,7 +10,8 @@ import type { MetricNumbers } from './metric-counts.js';
 
 export const METRIC_PREFIX = 'symsplice_';
 
-export type SnapshotSource = () => ServerSnapshot;
+/** May hand over the numbers of worker threads ({@link Metrics.setWorker}) before it resolves. */
+export type SnapshotSource = () => Promise<ServerSnapshot>;
 
 /** One sample: the value and its labels. */
 type Sample = readonly [labels: Record<string, string>, value: number];
@@ -38,10 +39,10 @@ const EMPTY: ServerSnapshot = { handshakes: 0, descriptors: 0, descriptorLimit: 
 
 export class Metrics extends MetricCounts {
   readonly registry = new Registry();
-  #source: SnapshotSource = () => EMPTY;
+  #source: SnapshotSource = () => Promise.resolve(EMPTY);
   #workers = new Map<number, MetricNumbers>();
   #reloads = { ok: 0, failed: 0 };
-  #scrape: Scrape | undefined;
+  #scrape: Promise<Scrape> | undefined;
   /** Highest value shown of each byte counter: a scrape between a flow's end and its last count must not go back. */
   #shownBytes = new Map<string, number>();
   readonly #startedAt = Date.now();
@@ -67,8 +68,8 @@ export class Metrics extends MetricCounts {
     this.#reloads[ok ? 'ok' : 'failed']++;
   }
 
-  totals(): MetricTotals {
-    const { numbers, snapshot } = this.#now();
+  async totals(): Promise<MetricTotals> {
+    const { numbers, snapshot } = await this.#now();
     const backends = [...numbers.backends.values()];
     const live = (key: 'bytesUp' | 'bytesDown') => sum(snapshot.flows.map((flow) => flow[key]));
     return {
@@ -85,16 +86,23 @@ export class Metrics extends MetricCounts {
     };
   }
 
-  /** The numbers of this moment. All collect() callbacks of one scrape run in one turn and share one snapshot. */
-  #now(): Scrape {
+  /** The numbers of this moment. All collect() callbacks of one scrape begin in one turn and share one snapshot. */
+  #now(): Promise<Scrape> {
     if (this.#scrape === undefined) {
-      const numbers = noNumbers();
-      addNumbers(numbers, this.numbers);
-      for (const worker of this.#workers.values()) addNumbers(numbers, worker);
-      this.#scrape = { numbers, snapshot: this.#source() };
+      this.#scrape = this.#read();
       queueMicrotask(() => (this.#scrape = undefined));
     }
     return this.#scrape;
+  }
+
+  // Numbers and flows must be of one moment, else a flow that ends in between counts twice: our own numbers are taken
+  // in the turn in which the server of this thread looks at its flows, those of workers come with their flows.
+  async #read(): Promise<Scrape> {
+    const numbers = noNumbers();
+    addNumbers(numbers, this.numbers);
+    const snapshot = await this.#source();
+    for (const worker of this.#workers.values()) addNumbers(numbers, worker);
+    return { numbers, snapshot };
   }
 
   #defineCounters(): void {
@@ -107,9 +115,10 @@ export class Metrics extends MetricCounts {
         help,
         labelNames,
         registers: [this.registry],
-        collect() {
+        async collect() {
+          const samples = read(await scrape());
           this.reset();
-          for (const [labels, value] of read(scrape())) this.inc(labels, value);
+          for (const [labels, value] of samples) this.inc(labels, value);
         },
       });
     };
@@ -144,7 +153,11 @@ export class Metrics extends MetricCounts {
       const { user, system } = process.cpuUsage();
       return [[{}, (user + system) / 1e6]];
     });
-    new DurationHistogram(`${METRIC_PREFIX}flow_duration_seconds`, this.registry, () => this.#now().numbers);
+    new DurationHistogram(
+      `${METRIC_PREFIX}flow_duration_seconds`,
+      this.registry,
+      async () => (await this.#now()).numbers,
+    );
   }
 
   #defineGauges(version: string): void {
@@ -155,9 +168,10 @@ export class Metrics extends MetricCounts {
         help,
         labelNames,
         registers: [this.registry],
-        collect() {
+        async collect() {
+          const samples = read(await scrape());
           this.reset();
-          for (const [labels, value] of read(scrape())) this.set(labels, value);
+          for (const [labels, value] of samples) this.set(labels, value);
         },
       });
     };

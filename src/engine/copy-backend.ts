@@ -1,13 +1,16 @@
 /**
  * Backend `copy`: Node's streams carry the bytes. The last resort, the reference in tests, and
  * the way for connections whose bytes must pass through user space (TLS).
+ *
+ * Node watches a socket only while it reads or writes it. A reset of a side that is not read (its
+ * FIN has come, or the other side is blocked) is therefore met with the next byte, not before.
  */
 import { constants } from 'node:os';
 import type { Socket } from 'node:net';
 import type { CloseReason } from '../abi.gen.js';
 import type { Backend, Carrier, CarrierEnd, Handover } from './backend.js';
 import type { Endpoint } from './endpoint.js';
-import { startReading, stopReading, toStream } from './endpoint.js';
+import { muteListeners, resetSocket, startReading, stopReading, toStream, wasReset } from './endpoint.js';
 
 /** One direction. `ended`: its FIN was passed on. */
 interface Direction {
@@ -54,12 +57,19 @@ class CopyFlow implements Carrier {
   #idle: NodeJS.Timeout | undefined;
   #over = false;
   readonly #undo: (() => void)[] = [];
+  readonly #unmute: (() => void)[] = [];
 
   constructor(handover: Handover, onEnd: (end: CarrierEnd) => void) {
     this.#onEnd = onEnd;
     const { bound } = handover;
     const client = this.#stream(handover.client, bound !== undefined);
-    const upstream = this.#stream(handover.upstream, bound !== undefined);
+    let upstream: Socket;
+    try {
+      upstream = this.#stream(handover.upstream, bound !== undefined);
+    } catch (error) {
+      for (const socket of this.#wrapped) socket.destroy();
+      throw error;
+    }
     const limit = (direction: 'up' | 'down'): number => (bound?.direction === direction ? bound.maxBytes : Infinity);
     this.#up = { from: client, to: upstream, fromReset: 'client-reset', toReset: 'upstream-reset', bytes: 0, left: limit('up'), ended: false };
     this.#down = { from: upstream, to: client, fromReset: 'upstream-reset', toReset: 'client-reset', bytes: 0, left: limit('down'), ended: false };
@@ -95,6 +105,7 @@ class CopyFlow implements Carrier {
   #stream(endpoint: Endpoint, lend: boolean): Socket {
     const stream = toStream(endpoint, lend);
     if (endpoint.kind === 'descriptor' && lend) this.#wrapped.push(stream);
+    if (endpoint.kind === 'socket') this.#unmute.push(muteListeners(stream, 'data', 'readable'));
     return stream;
   }
 
@@ -144,6 +155,11 @@ class CopyFlow implements Carrier {
 
   #ended(direction: Direction): void {
     if (this.#over || direction.ended) return;
+    const other = direction === this.#up ? this.#down : this.#up;
+    if (!other.ended && wasReset(direction.from)) {
+      this.#finish(direction.fromReset, Object.assign(new Error('reset behind unread bytes'), { code: 'ECONNRESET' }));
+      return;
+    }
     direction.ended = true;
     if (this.#bounded !== undefined) {
       direction.to.write(new Uint8Array(0), (error) => this.#finish(error ? direction.toReset : 'end', error));
@@ -177,8 +193,12 @@ class CopyFlow implements Carrier {
       bytesDown: this.#down.bytes,
       durationMs: performance.now() - this.#started,
     };
-    if (this.#bounded === undefined) this.#close(reason === 'end');
-    else this.#handBack(this.#bounded, end);
+    if (this.#bounded === undefined) {
+      this.#close(reason === 'end');
+    } else {
+      this.#handBack(this.#bounded, end);
+      for (const unmute of this.#unmute) unmute();
+    }
     this.#onEnd(end);
   }
 
@@ -186,17 +206,12 @@ class CopyFlow implements Carrier {
     for (const socket of [this.#up.from, this.#down.from]) {
       // A late error of a socket that we are done with must not become an uncaught exception.
       socket.on('error', () => undefined);
-      if (whole || socket.destroyed) socket.destroy();
-      else socket.resetAndDestroy();
+      if (whole) socket.destroy();
+      else resetSocket(socket);
     }
   }
 
   #handBack(bounded: Direction, end: CarrierEnd): void {
-    if (this.#wrapped.length === 0) {
-      startReading(this.#up.from);
-      startReading(this.#down.from);
-      return;
-    }
     if (this.#wrapped.includes(bounded.from)) {
       stopReading({ kind: 'socket', socket: bounded.from });
       const leftover = bounded.from.read() as Buffer | null;

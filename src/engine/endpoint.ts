@@ -52,6 +52,20 @@ export function requireEstablished(method: string, endpoint: Endpoint, role: str
       'create its server or socket with allowHalfOpen: true, so that a FIN from the peer does not end it',
     );
   }
+  if (socket.readableEncoding !== null) {
+    // A decoder keeps half characters and replaces what it does not know: the bytes cannot be had back.
+    throw new SpliceStateError(method, `the ${role} decodes its bytes to strings`, 'do not call setEncoding() on it');
+  }
+}
+
+/** Throws unless the upstream is connected or can still become so. */
+export function requireConnectable(method: string, upstream: Endpoint): void {
+  if (upstream.kind === 'descriptor') {
+    const error = native().connectedStream(upstream.fd);
+    if (error === '' || error === 'ENOTCONN') return;
+    throw new SpliceArgumentError(`upstream: descriptor ${upstream.fd} is no stream socket (${error})`);
+  }
+  if (upstream.socket.destroyed) throw new SpliceStateError(method, 'the upstream is destroyed', 'give a new one');
 }
 
 /** True when the bytes on the wire are not the bytes of the stream. */
@@ -64,21 +78,33 @@ export function refuseDescriptor(endpoint: Endpoint, role: string): string | und
   if (endpoint.kind === 'descriptor') return undefined;
   if (isEncrypted(endpoint)) return `the ${role} is TLS: its bytes must pass through user space`;
   const handle = handleOf(endpoint.socket);
-  return handle !== undefined && handle.fd >= 0 ? undefined : `the ${role} has no descriptor`;
+  if (handle === undefined || handle.fd < 0) return `the ${role} has no descriptor`;
+  // A connection that broke a moment ago is no reason: whoever carries it will say how it ended.
+  const error = native().connectedStream(handle.fd);
+  return error === '' || error === 'ENOTCONN' ? undefined : `the ${role} is no stream socket (${error})`;
 }
 
-/** Nobody but the engine reads from now on; what was read stays in the stream's buffer. */
-export function stopReading(endpoint: Endpoint): void {
-  if (endpoint.kind === 'descriptor') return;
+/**
+ * Nobody but the engine reads from now on; what was read stays in the stream's buffer. The
+ * function that it returns gives the stream back as it was, flowing or not.
+ */
+export function stopReading(endpoint: Endpoint): () => void {
+  if (endpoint.kind === 'descriptor') return () => undefined;
   const { socket } = endpoint;
+  const flowing = socket.readableFlowing === true;
   socket.pause();
   const handle = handleOf(socket);
-  if (handle === undefined || isEncrypted(endpoint)) return;
-  handle.reading = false;
-  handle.readStop();
+  if (handle !== undefined && !isEncrypted(endpoint)) {
+    handle.reading = false;
+    handle.readStop();
+  }
+  return () => {
+    startReading(socket);
+    if (flowing && !socket.destroyed) socket.resume();
+  };
 }
 
-/** Undoes {@link stopReading}: Node reads again, into the stream's buffer. */
+/** Node reads again, into the stream's buffer. Resuming the stream is not enough: it takes a read that was stopped for one under way. */
 export function startReading(socket: Socket): void {
   const handle = handleOf(socket);
   if (handle === undefined || socket.destroyed || handle.reading !== false) return;
@@ -90,6 +116,7 @@ export function startReading(socket: Socket): void {
 export async function flushed(endpoint: Endpoint): Promise<void> {
   if (endpoint.kind === 'descriptor' || endpoint.socket.writableLength === 0) return;
   const { socket } = endpoint;
+  while (socket.writableCorked > 0) socket.uncork();
   await new Promise<void>((resolve, reject) => {
     const lost = (cause?: Error | null): void => {
       reject(new SpliceError('ERR_SPLICE_SYSTEM', 'the connection broke before its reply was written', { cause }));
@@ -109,15 +136,53 @@ export interface Taken {
   head: Uint8Array | undefined;
 }
 
+/**
+ * Takes the caller's listeners off while the engine reads the stream: a read of ours would emit
+ * `data` to them, and theirs at `readable` would take our bytes. The result puts them back.
+ */
+export function muteListeners(socket: Socket, ...events: ('data' | 'readable')[]): () => void {
+  const muted = events.flatMap((event) => socket.rawListeners(event).map((listener) => ({ event, listener: listener as () => void })));
+  for (const { event, listener } of muted) socket.off(event, listener);
+  return () => {
+    for (const { event, listener } of muted) socket.on(event, listener);
+  };
+}
+
 function readBuffered(socket: Socket, most: number): Uint8Array | undefined {
   const length = Math.min(socket.readableLength, most);
   if (length === 0) return undefined;
-  const bytes = socket.read(length) as Buffer | string | null;
-  return typeof bytes === 'string' ? Buffer.from(bytes, socket.readableEncoding ?? 'utf8') : (bytes ?? undefined);
+  const unmute = muteListeners(socket, 'data');
+  const bytes = socket.read(length) as Buffer | null;
+  unmute();
+  return bytes ?? undefined;
+}
+
+/** Descriptors that outlive Node's own: both, or neither when the process has run out of them. */
+function duplicatePair(client: Endpoint, upstream: Endpoint): [number, number] {
+  const clientFd = duplicateOf(client);
+  try {
+    return [clientFd, duplicateOf(upstream)];
+  } catch (error) {
+    if (client.kind === 'socket') native().close(clientFd);
+    throw error;
+  }
+}
+
+function duplicateOf(endpoint: Endpoint): number {
+  return endpoint.kind === 'descriptor' ? endpoint.fd : duplicate(handleOf(endpoint.socket)!.fd);
+}
+
+function duplicate(fd: number): number {
+  try {
+    return native().duplicate(fd);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new SpliceError('ERR_SPLICE_SYSTEM', `a connection cannot be taken over: ${why}`, { cause });
+  }
 }
 
 export interface Lent extends Taken {
-  /** Ends the loan: the socket reads again where the flow stopped. `unused`: the head was not. */
+  /** Ends the loan. `unused`: the head was not, and goes back into the stream's buffer. */
   giveBack(unused: boolean): void;
   /**
    * Makes the loan a gift: Node closes its own descriptor, and no FIN is sent, because ours keeps
@@ -126,33 +191,38 @@ export interface Lent extends Taken {
   keep(): void;
 }
 
-/** Lends the connection; a Node socket is paused meanwhile. At most `mostHead` buffered bytes come along. */
-export function lendDescriptor(endpoint: Endpoint, mostHead: number): Lent {
-  if (endpoint.kind === 'descriptor') {
-    return { fd: endpoint.fd, head: undefined, giveBack: () => undefined, keep: () => undefined };
-  }
+/**
+ * Lends two connections; Node's sockets are paused meanwhile. At most so many bytes are taken out
+ * of their buffers.
+ * @throws SpliceError `ERR_SPLICE_SYSTEM` when descriptors have run out; nothing was taken then
+ */
+export function lendPair(client: Endpoint, upstream: Endpoint, clientMost: number, upstreamMost: number): [Lent, Lent] {
+  const [clientFd, upstreamFd] = duplicatePair(client, upstream);
+  return [lent(client, clientFd, clientMost), lent(upstream, upstreamFd, upstreamMost)];
+}
+
+function lent(endpoint: Endpoint, fd: number, mostHead: number): Lent {
+  if (endpoint.kind === 'descriptor') return { fd, head: undefined, giveBack: () => undefined, keep: () => undefined };
   const { socket } = endpoint;
-  stopReading(endpoint);
-  const fd = native().duplicate(handleOf(socket)!.fd);
-  // In one go with the duplicate: nothing can be read in between.
   const head = readBuffered(socket, mostHead);
+  // Only now, for taking bytes from the buffer makes Node read on; and it reads nothing before its next turn.
+  stopReading(endpoint);
   return {
     fd,
     head,
     giveBack: (unused) => {
       native().close(fd);
       if (unused && head !== undefined) socket.unshift(head);
-      startReading(socket);
     },
     keep: () => void socket.destroy(),
   };
 }
 
-/** Takes the connection away from Node for good: the descriptor, and the bytes that were read. */
-export function takeDescriptor(endpoint: Endpoint): Taken {
-  const lent = lendDescriptor(endpoint, Number.MAX_SAFE_INTEGER);
-  lent.keep();
-  return lent;
+/** Takes two connections away from Node for good: the descriptors, and the bytes that were read. Throws as {@link lendPair}. */
+export function takePair(client: Endpoint, upstream: Endpoint): [Taken, Taken] {
+  const pair = lendPair(client, upstream, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+  for (const loan of pair) loan.keep();
+  return pair;
 }
 
 /** The descriptor as it is, to look at; undefined when there is none. */
@@ -166,8 +236,24 @@ export function peekDescriptor(endpoint: Endpoint): number | undefined {
  */
 export function toStream(endpoint: Endpoint, lend: boolean): Socket {
   if (endpoint.kind === 'descriptor') {
-    return new Socket({ fd: lend ? native().duplicate(endpoint.fd) : endpoint.fd, allowHalfOpen: true });
+    return new Socket({ fd: lend ? duplicate(endpoint.fd) : endpoint.fd, allowHalfOpen: true });
   }
   endpoint.socket.allowHalfOpen = true;
   return endpoint.socket;
+}
+
+/**
+ * Whether the "end" of a stream that we have not ended ourselves was a reset: libuv reports one
+ * that comes behind unread bytes as an end of stream.
+ */
+export function wasReset(socket: Socket): boolean {
+  const fd = handleOf(socket)?.fd ?? -1;
+  return fd >= 0 && native().connectedStream(fd) === 'ENOTCONN';
+}
+
+/** Closes by RST. For every kind of socket: Node's own resetAndDestroy() throws for TLS and unix sockets. */
+export function resetSocket(socket: Socket): void {
+  const fd = handleOf(socket)?.fd ?? -1;
+  if (fd >= 0) native().resetOnClose(fd);
+  socket.destroy();
 }

@@ -4,13 +4,13 @@
  */
 import { Server, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { BackendUnavailableError, SpliceArgumentError, SpliceError, SpliceStateError } from '../errors.js';
+import { BackendUnavailableError, SpliceArgumentError, SpliceStateError } from '../errors.js';
 import { native } from '../native.js';
 import { BACKENDS, type Backend, type BackendCapability, type BackendName, type Bound, type Handover } from './backend.js';
 import { buildBackends } from './build.js';
-import { flushed, requireEstablished, stopReading, toEndpoint, type Endpoint } from './endpoint.js';
+import { flushed, requireConnectable, requireEstablished, stopReading, toEndpoint, type Endpoint } from './endpoint.js';
 import { Flow } from './flow.js';
-import { Selector, type Selection } from './select.js';
+import { Selector } from './select.js';
 
 export interface EngineOptions {
   /**
@@ -45,13 +45,20 @@ export interface SpliceOptions {
   clientHead?: Uint8Array;
   /** The same of the server. */
   upstreamHead?: Uint8Array;
-  /** Moves one direction only, at most so many bytes (heads included), and hands both sockets back. */
+  /**
+   * Moves one direction only, at most so many bytes (heads included), and hands both sockets back:
+   * Node's sockets as they were, flowing or paused. After a close reason other than `limit` and
+   * `end` bytes may have been lost on the way, and all that is left to do is to destroy both.
+   */
   maxBytes?: number;
   /** Which one, with `maxBytes`. **Default:** `'down'`. */
   direction?: 'up' | 'down';
   /** Overrides the engine's `idleTimeoutMs`. */
   idleTimeoutMs?: number;
 }
+
+/** Longer than any timer of Node's can wait, and long enough: 24 days. */
+const LONGEST_IDLE_MS = 2 ** 31 - 1;
 
 /** Sockets in the hands of an engine, whichever engine it is. */
 const intended = new WeakMap<Socket, SpliceEngine>();
@@ -77,7 +84,7 @@ export class SpliceEngine {
   readonly #idleTimeoutMs: number;
   readonly #flows = new Map<string, Flow>();
   #next = 1;
-  #state: 'open' | 'closed' = 'open';
+  #closing: Promise<void> | undefined;
 
   private constructor(options: EngineOptions, backends: ReadonlyMap<BackendName, Backend>, capabilities: readonly BackendCapability[]) {
     this.capabilities = capabilities;
@@ -97,8 +104,8 @@ export class SpliceEngine {
       throw new SpliceArgumentError(`backend: "${String(asked)}" is none of auto, ${BACKENDS.join(', ')}`);
     }
     const threads = options.relayThreads ?? Math.min(4, availableParallelism());
-    requireNumber('relayThreads', threads, 1, 256);
-    requireNumber('pipeSize', options.pipeSize ?? 65536, 65536, 2 ** 30);
+    requireInteger('relayThreads', threads, 1, 256);
+    requireInteger('pipeSize', options.pipeSize ?? 65536, 65536, 2 ** 30);
     requireNumber('spliceAfter', options.spliceAfter ?? 0, 0, Infinity);
     requireNumber('idleTimeoutMs', options.idleTimeoutMs ?? 0, 0, Infinity);
     const { backends, capabilities } = await buildBackends(asked, {
@@ -159,9 +166,7 @@ export class SpliceEngine {
       }
     }
     requireEstablished('intendSplice', clientEnd, 'client');
-    if (upstreamEnd.kind === 'socket' && upstreamEnd.socket.destroyed) {
-      throw new SpliceStateError('intendSplice', 'the upstream is destroyed', 'give a new one');
-    }
+    requireConnectable('intendSplice', upstreamEnd);
     stopReading(clientEnd);
     for (const endpoint of [clientEnd, upstreamEnd]) if (endpoint.kind === 'socket') intended.set(endpoint.socket, this);
   }
@@ -174,15 +179,23 @@ export class SpliceEngine {
    */
   async splice(client: Socket | number, upstream: Socket | number, options: SpliceOptions = {}): Promise<Flow> {
     const handover = this.#handover(client, upstream, options);
-    for (const endpoint of [handover.client, handover.upstream]) if (endpoint.kind === 'socket') spliced.add(endpoint.socket);
+    const ends = [handover.client, handover.upstream];
+    for (const endpoint of ends) if (endpoint.kind === 'socket') spliced.add(endpoint.socket);
+    const undo = ends.map(stopReading);
+    const handBack = (): void => {
+      release(handover);
+      for (const restore of undo) restore();
+    };
     try {
-      await this.#settle(handover);
+      // Until both streams have written what they hold, the pair is not ours to move.
+      await flushed(handover.client);
+      await flushed(handover.upstream);
       this.#requireOpen('splice');
       requireEstablished('splice', handover.client, 'client');
       requireEstablished('splice', handover.upstream, 'upstream');
-      return this.#start(handover);
+      return this.#start(handover, handBack);
     } catch (error) {
-      release(handover);
+      handBack();
       throw error;
     }
   }
@@ -192,7 +205,7 @@ export class SpliceEngine {
    * that do thousands of hand-overs a second.
    */
   spliceNow(client: number, upstream: number, options: Omit<SpliceOptions, 'replyBytes'> = {}): Flow {
-    return this.#start(this.#handover(client, upstream, options));
+    return this.#start(this.#handover(client, upstream, options), () => undefined);
   }
 
   /** The live flow with this id. */
@@ -209,9 +222,11 @@ export class SpliceEngine {
    * Ends every flow by RST and frees threads, maps and descriptors; `closed` of each has resolved
    * when this resolves. To let flows end by themselves, await their `closed` first.
    */
-  async close(): Promise<void> {
-    if (this.#state === 'closed') return;
-    this.#state = 'closed';
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     const ends = [...this.#flows.values()].map((flow) => {
       flow.abort();
       return flow.closed;
@@ -221,7 +236,7 @@ export class SpliceEngine {
   }
 
   #requireOpen(method: string): void {
-    if (this.#state !== 'open') throw new SpliceStateError(method, 'the engine is closed', 'open a new one');
+    if (this.#closing !== undefined) throw new SpliceStateError(method, 'the engine is closed', 'open a new one');
   }
 
   #handover(client: Socket | number, upstream: Socket | number, options: SpliceOptions): Handover {
@@ -239,50 +254,37 @@ export class SpliceEngine {
     requireReply(clientEnd, options.replyBytes ?? 0);
     const idleMs = options.idleTimeoutMs ?? this.#idleTimeoutMs;
     requireNumber('idleTimeoutMs', idleMs, 0, Infinity);
+    for (const name of ['reply', 'clientHead', 'upstreamHead'] as const) {
+      if (options[name] !== undefined && !(options[name] instanceof Uint8Array)) throw new SpliceArgumentError(`${name}: give a Uint8Array`);
+    }
     return {
       client: clientEnd,
       upstream: upstreamEnd,
       reply: options.reply,
       clientHead: options.clientHead,
       upstreamHead: options.upstreamHead,
-      idleMs: idleMs === Infinity ? 0 : idleMs,
+      idleMs: idleMs === Infinity ? 0 : Math.min(Math.ceil(idleMs), LONGEST_IDLE_MS),
       bound: boundOf(options),
     };
   }
 
-  // Until both streams have written what they hold, the pair is not ours to move.
-  async #settle(handover: Handover): Promise<void> {
-    stopReading(handover.client);
-    stopReading(handover.upstream);
-    await flushed(handover.client);
-    await flushed(handover.upstream);
-  }
-
-  #start(handover: Handover): Flow {
+  /** `handBack` is called when a bounded flow has ended. */
+  #start(handover: Handover, handBack: () => void): Flow {
     const id = String(this.#next++);
-    const candidates = this.#selector.candidates(handover);
-    let candidate = candidates.next();
-    while (!candidate.done) {
-      const selection: Selection = candidate.value;
-      try {
-        const flow = new Flow(
-          id,
-          selection.backend.name,
-          selection.refusals,
-          (onEnd) => selection.backend.start(handover, onEnd),
-          (ended) => {
-            this.#flows.delete(ended.id);
-            if (handover.bound !== undefined) release(handover);
-          },
-        );
-        this.#flows.set(id, flow);
-        return flow;
-      } catch (error) {
-        if (!(error instanceof SpliceError)) throw error;
-        candidate = candidates.next(error.message);
-      }
-    }
-    throw new BackendUnavailableError('auto', 'no backend took the pair');
+    return this.#selector.choose(handover, ({ backend, refusals }) => {
+      const flow = new Flow(
+        id,
+        backend.name,
+        refusals,
+        (onEnd) => backend.start(handover, onEnd),
+        (ended) => {
+          this.#flows.delete(ended.id);
+          if (handover.bound !== undefined) handBack();
+        },
+      );
+      this.#flows.set(id, flow);
+      return flow;
+    });
   }
 }
 
@@ -292,8 +294,13 @@ function requireNumber(name: string, value: number, least: number, most: number)
   }
 }
 
+function requireInteger(name: string, value: number, least: number, most: number): void {
+  requireNumber(name, value, least, most);
+  if (!Number.isInteger(value)) throw new SpliceArgumentError(`${name}: ${value} is no whole number`);
+}
+
 function requireReply(client: Endpoint, replyBytes: number): void {
-  requireNumber('replyBytes', replyBytes, 0, Number.MAX_SAFE_INTEGER);
+  requireInteger('replyBytes', replyBytes, 0, Number.MAX_SAFE_INTEGER);
   if (replyBytes === 0) return;
   if (client.kind === 'descriptor') {
     throw new SpliceArgumentError('replyBytes: nobody can see what is written to a descriptor; give the bytes as `reply`');
@@ -316,7 +323,7 @@ function boundOf(options: SpliceOptions): Bound | undefined {
     if (options.direction !== undefined) throw new SpliceArgumentError('direction: only together with maxBytes');
     return undefined;
   }
-  requireNumber('maxBytes', options.maxBytes, 0, Number.MAX_SAFE_INTEGER);
+  requireInteger('maxBytes', options.maxBytes, 0, Number.MAX_SAFE_INTEGER);
   const head = (direction === 'up' ? options.clientHead : options.upstreamHead)?.length ?? 0;
   const other = (direction === 'up' ? options.upstreamHead : options.clientHead)?.length ?? 0;
   if (head > options.maxBytes) throw new SpliceArgumentError(`maxBytes: the head alone has ${head} bytes`);

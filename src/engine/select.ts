@@ -2,7 +2,7 @@
  * Stage splice: which backend carries a flow. `auto` takes the best that the machine and the two
  * connections allow; every better one leaves its reason, which the flow keeps.
  */
-import { BackendUnavailableError } from '../errors.js';
+import { BackendUnavailableError, SpliceError } from '../errors.js';
 import type { Backend, BackendCapability, BackendName, Handover, Refusal } from './backend.js';
 
 /** What `auto` tries, the best first. Others carry a flow only when asked for by name. */
@@ -51,22 +51,29 @@ export class Selector {
     return { backend, refusals: this.#machineRefusals.get(backend.name) ?? [] };
   }
 
-  /** Backends to try in order: `start` may still fail, and then the next one carries the pair. */
-  *candidates(handover: Handover): Generator<Selection, void, string | undefined> {
-    const refused: Refusal[] = [];
+  /**
+   * Calls `start` with one backend after another until one takes the pair. A backend that throws a
+   * SpliceError has taken nothing, so that the next one can have it.
+   * @throws BackendUnavailableError with every refusal
+   */
+  choose<T>(handover: Handover, start: (selection: Selection) => T): T {
+    let refused: Refusal[] | undefined;
     for (const backend of this.#backends) {
-      const reason = backend.refuse(handover);
-      if (reason !== undefined) {
-        refused.push({ backend: backend.name, reason });
-        continue;
-      }
       const machine = this.#machineRefusals.get(backend.name) ?? [];
-      const failed = yield { backend, refusals: refused.length === 0 ? machine : [...machine, ...refused] };
-      if (failed !== undefined) refused.push({ backend: backend.name, reason: failed });
+      let reason = backend.refuse(handover);
+      if (reason === undefined) {
+        try {
+          return start({ backend, refusals: refused === undefined ? machine : [...machine, ...refused] });
+        } catch (error) {
+          if (!(error instanceof SpliceError)) throw error;
+          reason = error.message;
+        }
+      }
+      (refused ??= []).push({ backend: backend.name, reason });
     }
     throw new BackendUnavailableError(
       this.#backends.map((backend) => backend.name).join(', '),
-      refused.map((refusal) => `${refusal.backend}: ${refusal.reason}`).join('; '),
+      (refused ?? []).map((refusal) => `${refusal.backend}: ${refusal.reason}`).join('; '),
     );
   }
 }

@@ -9,7 +9,7 @@ import { errnoName } from '../errno.js';
 import { native, type Sockmap } from '../native.js';
 import type { Backend, Carrier, CarrierCounters, CarrierEnd, Handover } from './backend.js';
 import { BpfObject } from './bpf-object.js';
-import { lendDescriptor, peekDescriptor, refuseDescriptor } from './endpoint.js';
+import { lendPair, peekDescriptor, refuseDescriptor } from './endpoint.js';
 import { ReportedFlows, join } from './reported-flows.js';
 
 export class SockmapBackend implements Backend {
@@ -40,8 +40,8 @@ export class SockmapBackend implements Backend {
   }
 
   start(handover: Handover, onEnd: (end: CarrierEnd) => void): Carrier {
-    const client = lendDescriptor(handover.client, Number.MAX_SAFE_INTEGER);
-    const upstream = lendDescriptor(handover.upstream, Number.MAX_SAFE_INTEGER);
+    const most = Number.MAX_SAFE_INTEGER;
+    const [client, upstream] = lendPair(handover.client, handover.upstream, most, most);
     const id = this.#sockmap.add(
       client.fd,
       upstream.fd,

@@ -5,7 +5,7 @@
 import { FLOW_STATE_NAMES } from '../abi.gen.js';
 import { BOUNDED, native, type Relay, type RelaySettings } from '../native.js';
 import type { Backend, Carrier, CarrierCounters, CarrierEnd, Handover } from './backend.js';
-import { lendDescriptor, refuseDescriptor, takeDescriptor } from './endpoint.js';
+import { lendPair, refuseDescriptor, takePair } from './endpoint.js';
 import { ReportedFlows, join } from './reported-flows.js';
 
 export class SpliceBackend implements Backend {
@@ -31,8 +31,7 @@ export class SpliceBackend implements Backend {
   }
 
   #startWhole(handover: Handover, onEnd: (end: CarrierEnd) => void): Carrier {
-    const client = takeDescriptor(handover.client);
-    const upstream = takeDescriptor(handover.upstream);
+    const [client, upstream] = takePair(handover.client, handover.upstream);
     const id = this.#relay.add(
       client.fd,
       upstream.fd,
@@ -52,8 +51,7 @@ export class SpliceBackend implements Backend {
     const up = bound.direction === 'up';
     const given = (up ? handover.clientHead : handover.upstreamHead) ?? new Uint8Array(0);
     const room = bound.maxBytes - given.length;
-    const client = lendDescriptor(handover.client, up ? room : 0);
-    const upstream = lendDescriptor(handover.upstream, up ? 0 : room);
+    const [client, upstream] = lendPair(handover.client, handover.upstream, up ? room : 0, up ? 0 : room);
     const head = join(given, up ? client.head : upstream.head);
     const id = this.#relay.add(
       client.fd,

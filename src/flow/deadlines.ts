@@ -8,7 +8,7 @@
 const SWEEP_MS = 100;
 
 export class DeadlineQueue<T> {
-  /** Milliseconds; a change holds for entries made from then on. */
+  /** Milliseconds; a change holds for entries that are there, too, so that their order stays right. */
   durationMs: number;
   readonly #entries = new Map<T, number>();
 
@@ -23,7 +23,7 @@ export class DeadlineQueue<T> {
   /** Starts the clock for `entry`, anew if it runs already. */
   add(entry: T): void {
     this.#entries.delete(entry);
-    this.#entries.set(entry, performance.now() + this.durationMs);
+    this.#entries.set(entry, performance.now());
   }
 
   delete(entry: T): void {
@@ -32,8 +32,8 @@ export class DeadlineQueue<T> {
 
   /** Takes out what has expired. */
   *expired(now: number): Generator<T, void, void> {
-    for (const [entry, at] of this.#entries) {
-      if (at > now) return;
+    for (const [entry, since] of this.#entries) {
+      if (since + this.durationMs > now) return;
       this.#entries.delete(entry);
       yield entry;
     }

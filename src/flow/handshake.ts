@@ -140,6 +140,8 @@ function deny(context: FlowContext, connection: Connection): void {
 
 function run(context: FlowContext, connection: Connection, commands: readonly RaceCommand[]): void {
   for (const command of commands) {
+    // An attempt may fail at once and with it the connection, before the commands behind it.
+    if (connection.stage !== 'connect') return;
     switch (command.kind) {
       case 'attempt':
         attempt(context, connection, command.address);

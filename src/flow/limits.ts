@@ -1,59 +1,71 @@
-/** Stage accept: how many connections there are, in all, per client address and per user. */
+/**
+ * Stage accept: how many connections there are, in all, per client address and per user. The counts
+ * live in the addon (addon/quota.cc), because the threads of one server count together; what this
+ * thread holds itself is known here, for a drain.
+ */
+import type { Quota } from '../native.js';
 
 export interface LimitSettings {
   /** Connections at one time; Infinity: no limit. */
-  connections: number;
-  perClient: number;
-  perUser: number;
+  readonly connections: number;
+  readonly perClient: number;
+  readonly perUser: number;
 }
 
 export class Limits {
-  settings: LimitSettings;
+  readonly #quota: Quota;
+  #settings: LimitSettings;
   #total = 0;
-  readonly #clients = new Map<string, number>();
-  readonly #users = new Map<string, number>();
 
-  constructor(settings: LimitSettings) {
-    this.settings = settings;
+  constructor(settings: LimitSettings, quota: Quota) {
+    this.#quota = quota;
+    this.#settings = settings;
+    quota.limitSeats(settings.connections);
   }
 
+  get settings(): LimitSettings {
+    return this.#settings;
+  }
+
+  set settings(settings: LimitSettings) {
+    this.#settings = settings;
+    this.#quota.limitSeats(settings.connections);
+  }
+
+  /** Connections of this thread. */
   get total(): number {
     return this.#total;
   }
 
-  get full(): boolean {
-    return this.#total >= this.settings.connections;
-  }
-
-  /** Counts a connection in; false, counting nothing, when its client has enough. */
+  /**
+   * Counts an accepted connection in, which has its seat already: the reactor accepts nobody without one.
+   * False, and the seat is free again, when its client has enough.
+   */
   enter(client: string): boolean {
-    const count = this.#clients.get(client) ?? 0;
-    if (count >= this.settings.perClient) return false;
-    this.#clients.set(client, count + 1);
+    if (!this.#quota.enter(clientKey(client), this.#settings.perClient)) {
+      this.#quota.leaveSeat();
+      return false;
+    }
     this.#total++;
     return true;
   }
 
   leave(client: string): void {
     this.#total--;
-    decrease(this.#clients, client);
+    this.#quota.leave(clientKey(client));
+    this.#quota.leaveSeat();
   }
 
   /** Counts a connection to its user; false, counting nothing, when the user has enough. */
   enterUser(user: string): boolean {
-    const count = this.#users.get(user) ?? 0;
-    if (count >= this.settings.perUser) return false;
-    this.#users.set(user, count + 1);
-    return true;
+    return this.#quota.enter(userKey(user), this.#settings.perUser);
   }
 
   leaveUser(user: string): void {
-    decrease(this.#users, user);
+    this.#quota.leave(userKey(user));
   }
 }
 
-function decrease(counts: Map<string, number>, key: string): void {
-  const count = counts.get(key) ?? 0;
-  if (count <= 1) counts.delete(key);
-  else counts.set(key, count - 1);
-}
+// One table holds both: a user may be called like an address.
+const clientKey = (client: string): string => `c${client}`;
+const userKey = (user: string): string => `u${user}`;

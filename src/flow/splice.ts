@@ -1,4 +1,5 @@
 /** Stage splice: both connections stand, the client gets its reply, the engine gets both. */
+import { SpliceStateError } from '../errors.js';
 import { native } from '../native.js';
 import { formatEndpoint, type SocketAddress } from './address.js';
 import type { Connection, FlowContext } from './connection.js';
@@ -29,11 +30,18 @@ export function splice(context: FlowContext, connection: Connection, slot: numbe
       idleTimeoutMs: context.policy.idleTimeoutMs,
     });
   } catch (error) {
+    // A reset that came a moment ago is the network's doing; anything else is ours.
+    const broken = error instanceof SpliceStateError;
+    const reason = !broken ? 'failed' : native().connectedStream(clientFd) === '' ? 'upstream-reset' : 'client-reset';
     native().reset(clientFd);
     native().reset(upstreamFd);
+    if (broken) {
+      settle(context, connection, reason);
+      return;
+    }
     const between = [formatEndpoint(connection.client.address, connection.client.port), formatEndpoint(upstream.address, upstream.port)];
     context.logger.error({ err: error, between }, 'two connections could not be spliced');
-    settle(context, connection, 'failed');
+    settle(context, connection, reason);
     return;
   }
   connection.stage = 'relay';

@@ -1,24 +1,74 @@
 /**
  * Stage accept: the listening sockets of a server, and when they rest. They rest while the limit
  * of connections is reached (clients then wait in the kernel's backlog instead of being turned
- * away) and for a moment after the process ran out of descriptors.
+ * away) and for a moment after the process ran out of descriptors. The limit is exact, because the
+ * reactor takes a seat of the quota before it accepts.
  */
-import { SpliceError } from '../errors.js';
+import { ConfigError, SpliceError } from '../errors.js';
 import { decodeAddress } from '../flow/address.js';
-import { native } from '../native.js';
-import { formatAddress, type HostPort } from './config.js';
+import { native, type Quota } from '../native.js';
+import { exposureMistake, formatAddress, type HostPort, type SocksConfig } from './config.js';
 import type { Logger } from './logging.js';
 import type { ReactorHost } from './reactor-host.js';
+import type { InheritedSocket } from './systemd.js';
 
 /** Connections that the kernel keeps for us; it caps this at net.core.somaxconn. */
 const BACKLOG = 4096;
 /** Milliseconds to rest when descriptors or memory have run out: some flow may end meanwhile. */
 const EXHAUSTED_MS = 100;
+/** A full server may rest and wake with every connection: it says so once in so many milliseconds. */
+const SAY_AGAIN_MS = 10_000;
 
-/** Opens a listening descriptor. @throws SpliceError `ERR_SPLICE_LISTEN`, with the way out */
-export function openListener({ host, port }: HostPort): number {
+/**
+ * Opens what a server listens on: one list of descriptors for each of `shares` threads, which belong to the caller.
+ * Sockets from systemd replace the configured addresses; their own descriptors are closed.
+ * @throws ConfigError, or SpliceError `ERR_SPLICE_LISTEN`; nothing that was opened stays open then
+ */
+export function openListeners(config: SocksConfig, inherited: readonly InheritedSocket[], shares: number): number[][] {
+  const opened = Array.from({ length: shares }, (): number[] => []);
   try {
-    return native().listen(host, port, BACKLOG, false);
+    for (const socket of inherited) adoptListener(socket, opened);
+    if (inherited.length === 0) {
+      for (const address of config.listen) openShared(address, opened);
+    } else {
+      const mistake = exposureMistake((opened[0] ?? []).map(localAddress), config);
+      if (mistake !== undefined) throw new ConfigError(`socket activation: ${mistake}`);
+    }
+    return opened;
+  } catch (error) {
+    for (const fd of opened.flat()) native().close(fd);
+    throw error;
+  }
+}
+
+// The first socket is bound without SO_REUSEPORT, so that an address where another process listens is refused, whatever
+// that process shares; only then the address is opened to our own. It also settles port 0 for all.
+function openShared(address: HostPort, opened: number[][]): void {
+  let { port } = address;
+  opened.forEach((share, index) => {
+    const fd = openListener({ host: address.host, port }, index > 0);
+    share.push(fd);
+    if (index > 0 || opened.length === 1) return;
+    native().sharePort(fd);
+    ({ port } = localAddress(fd));
+  });
+}
+
+/** A listening socket of systemd's; ours must not block and must not reach children, so it is duplicated so. */
+function adoptListener({ fd }: InheritedSocket, opened: number[][]): void {
+  if (!native().describe(fd).listening) throw new ConfigError(`socket activation: descriptor ${fd} does not listen`);
+  for (const share of opened) share.push(native().duplicate(fd));
+  native().close(fd);
+}
+
+function localAddress(fd: number): HostPort {
+  const { address, port } = decodeAddress(native().describe(fd).local ?? new Uint8Array(0));
+  return { host: address, port };
+}
+
+function openListener({ host, port }: HostPort, reusePort: boolean): number {
+  try {
+    return native().listen(host, port, BACKLOG, reusePort);
   } catch (cause) {
     const where = formatAddress({ host, port });
     const code = (cause as NodeJS.ErrnoException).code ?? '';
@@ -38,33 +88,33 @@ export class Listeners {
   readonly #host: ReactorHost;
   readonly #logger: Logger;
   readonly #slots: number[];
-  readonly #full: () => boolean;
   #resting = false;
+  #saidAt = -Infinity;
   #exhausted: NodeJS.Timeout | undefined;
 
-  /** Owns `descriptors` from now on. `full` says whether one more connection would be too many. */
-  constructor(host: ReactorHost, descriptors: readonly number[], logger: Logger, accepted: (slot: number, peer: Uint8Array) => void, full: () => boolean) {
+  /** Owns `descriptors` from now on. Who is accepted has a seat of `quota`, whose owner calls {@link relieved}. */
+  constructor(
+    host: ReactorHost,
+    descriptors: readonly number[],
+    logger: Logger,
+    quota: Quota,
+    accepted: (slot: number, peer: Uint8Array) => void,
+  ) {
     this.#host = host;
     this.#logger = logger;
-    this.#full = full;
-    this.addresses = descriptors.map((fd) => {
-      const { address, port } = decodeAddress(native().describe(fd).local ?? new Uint8Array(0));
-      return { host: address, port };
-    });
+    this.addresses = descriptors.map(localAddress);
     this.#slots = descriptors.map((fd) =>
-      host.listen(fd, {
-        onAccepted: (slot, _listener, peer) => {
-          accepted(slot, peer);
-          if (full()) this.#rest('the limit of connections is reached');
-        },
+      host.listen(fd, quota, {
+        onAccepted: (slot, _listener, peer) => accepted(slot, peer),
         onAcceptFailed: (_listener, errno) => this.#exhaust(errno),
+        onFull: () => this.#rest('the limit of connections is reached'),
       }),
     );
   }
 
-  /** A connection has left: accepts again if that was waited for. */
+  /** There may be a seat: accepts again if that was waited for. The reactor finds out who gets it. */
   relieved(): void {
-    if (this.#resting && this.#exhausted === undefined && !this.#full()) this.#wake();
+    if (this.#resting && this.#exhausted === undefined) this.#wake();
   }
 
   /** Stops listening; clients get a refusal from the kernel. */
@@ -78,7 +128,11 @@ export class Listeners {
   #rest(why: string): void {
     if (this.#resting) return;
     this.#resting = true;
-    this.#logger.warn({ why }, 'accepting no more for now');
+    const now = performance.now();
+    if (now - this.#saidAt >= SAY_AGAIN_MS) {
+      this.#saidAt = now;
+      this.#logger.warn({ why }, 'accepting no more for now');
+    }
     for (const slot of this.#slots) this.#host.reactor.pause(slot);
   }
 

@@ -12,19 +12,29 @@ import type { LogFormat, LogLevel } from './config-settings.js';
 
 export type { Logger } from 'pino';
 
+/** Bytes that one write(2) puts into a pipe without another writer's in between (pipe(7)). */
+const PIPE_BUF = 4096;
+
 export interface LoggingOptions {
   readonly level: LogLevel;
   readonly format: LogFormat;
   /** Whether the destination is a terminal; decides what `auto` means, and colours. */
   readonly terminal: boolean;
+  /** The number of the thread, if there are several: a field of every line. */
+  readonly worker?: number;
   /** Where lines go. **Default:** descriptor 2, synchronously. */
   readonly destination?: DestinationStream;
 }
 
-export function createLogger({ level, format, terminal, destination }: LoggingOptions): Logger {
-  const out = destination ?? new LineBuffer(pino.destination({ dest: 2, sync: true }));
+export function createLogger({ level, format, terminal, worker, destination }: LoggingOptions): Logger {
+  const piece = worker === undefined ? Infinity : PIPE_BUF;
+  const out = destination ?? new LineBuffer(pino.destination({ dest: 2, sync: true }), piece);
   const pretty = format === 'pretty' || (format === 'auto' && terminal);
-  const options = { level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime };
+  const options = {
+    level,
+    base: { pid: process.pid, ...(worker !== undefined && { worker }) },
+    timestamp: pino.stdTimeFunctions.isoTime,
+  };
   if (!pretty) return pino({ ...options, formatters: { level: (label) => ({ level: label }) } }, out);
   const print = prettyFactory({
     colorize: terminal,
@@ -38,17 +48,28 @@ export function createLogger({ level, format, terminal, destination }: LoggingOp
 /** Milliseconds that a line may wait for others. */
 const GATHER_MS = 10;
 
-/** Gathers lines for a moment and writes them as one; leaves nothing behind when the process exits. */
+/**
+ * Gathers lines for a moment and writes them as one; leaves nothing behind when the process exits. `piece` bounds the
+ * bytes of one write, as far as whole lines allow, so that several threads can share a pipe.
+ */
 export class LineBuffer implements DestinationStream {
   readonly #out: DestinationStream;
+  readonly #piece: number;
   #lines = '';
+  #bytes = 0;
 
-  constructor(out: DestinationStream) {
+  constructor(out: DestinationStream, piece = Infinity) {
     this.#out = out;
+    this.#piece = piece;
     process.on('exit', () => this.flush());
   }
 
   write(line: string): void {
+    if (this.#piece !== Infinity) {
+      const bytes = Buffer.byteLength(line);
+      if (this.#bytes + bytes > this.#piece) this.flush();
+      this.#bytes += bytes;
+    }
     if (this.#lines === '') setTimeout(() => this.flush(), GATHER_MS);
     this.#lines += line;
   }
@@ -56,6 +77,7 @@ export class LineBuffer implements DestinationStream {
   flush(): void {
     const lines = this.#lines;
     this.#lines = '';
+    this.#bytes = 0;
     if (lines !== '') this.#out.write(lines);
   }
 }

@@ -42,13 +42,17 @@ const LOOK_MS = 1000;
 export class UsersWatch {
   readonly #path: string;
   readonly #listener: StatsListener;
+  /** Counts what makes an answer late: a newer look, or the end of the watch. */
+  #turn = 0;
 
   constructor(path: string, logger: Logger, changed: (users: Users) => void) {
     this.#path = path;
     this.#listener = (now, before) => {
       if (now.mtimeMs === before.mtimeMs && now.ino === before.ino && now.size === before.size) return;
+      const turn = ++this.#turn;
       readUsers(path).then(
         (users) => {
+          if (turn !== this.#turn) return;
           logger.info({ file: path, users: users.size }, 'users file read again');
           changed(users);
         },
@@ -59,6 +63,7 @@ export class UsersWatch {
   }
 
   stop(): void {
+    this.#turn++;
     unwatchFile(this.#path, this.#listener);
   }
 }

@@ -3,7 +3,7 @@
  * Runs on the thread that made it; owners must not keep the byte views that they are given.
  */
 import { REACTOR_EVENT, REACTOR_WORDS } from '../abi.gen.js';
-import { native, type Reactor } from '../native.js';
+import { native, type Quota, type Reactor } from '../native.js';
 
 /** What happens to a connection that is being accepted, shaken hands with, or connected. */
 export interface SlotOwner {
@@ -21,6 +21,8 @@ export interface ListenerOwner {
   onAccepted(slot: number, listener: number, peer: Uint8Array): void;
   /** accept(2) failed for want of descriptors or memory. */
   onAcceptFailed(listener: number, errno: number): void;
+  /** Nobody was accepted, because no seat was free. Comes again and again until the listener is paused. */
+  onFull(listener: number): void;
 }
 
 /** Records of one batch; more than that many events come as several batches. */
@@ -34,14 +36,16 @@ export class ReactorHost {
   readonly #bytes = new Uint8Array(BYTES);
   readonly #owners: (SlotOwner | undefined)[] = [];
   readonly #listeners = new Map<number, ListenerOwner>();
+  #quota: Quota | undefined;
 
   constructor() {
     this.reactor = new (native().Reactor)(this.#records, this.#bytes, (count) => this.#dispatch(count));
   }
 
-  /** Watches a listening descriptor; returns its slot. */
-  listen(fd: number, owner: ListenerOwner): number {
-    const slot = this.reactor.listen(fd);
+  /** Watches a listening descriptor, whose connections take seats of `quota`; returns its slot. */
+  listen(fd: number, quota: Quota, owner: ListenerOwner): number {
+    const slot = this.reactor.listen(fd, quota);
+    this.#quota = quota;
     this.#listeners.set(slot, owner);
     return slot;
   }
@@ -94,8 +98,12 @@ export class ReactorHost {
       case REACTOR_EVENT.accepted: {
         const listener = this.#listeners.get(value);
         // Its listener was closed earlier in this batch: nobody else would ever close it.
-        if (listener === undefined) this.close(slot, true);
-        else listener.onAccepted(slot, value, this.#view(at));
+        if (listener === undefined) {
+          this.close(slot, true);
+          this.#quota?.leaveSeat();
+        } else {
+          listener.onAccepted(slot, value, this.#view(at));
+        }
         break;
       }
       case REACTOR_EVENT.data:
@@ -112,6 +120,9 @@ export class ReactorHost {
         break;
       case REACTOR_EVENT['accept-failed']:
         this.#listeners.get(slot)?.onAcceptFailed(slot, value);
+        break;
+      case REACTOR_EVENT.full:
+        this.#listeners.get(slot)?.onFull(slot);
         break;
     }
   }

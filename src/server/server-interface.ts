@@ -40,14 +40,17 @@ export interface RunningServer {
   /** The addresses really listened on, port 0 resolved. */
   readonly listening: readonly HostPort[];
   readonly backend: BackendChoiceInfo;
+  /** Resolves with the reason if the server can no longer serve as configured: stop it then. */
+  readonly failed: Promise<Error>;
   /** Stops accepting at once; resolves when no flow is left or `drainTimeout` has passed, whichever is first. */
   drain(): Promise<void>;
   /** Ends every flow and gives back every resource; also in the middle of a drain. Safe to call twice. */
   stop(): Promise<void>;
   /** Applies what can change while running, and reads the users and rules files again; rejects, changing nothing. */
   reload(config: SocksConfig): Promise<void>;
-  snapshot(): ServerSnapshot;
+  /** The state of this moment; a thread that is too busy to answer is shown as it last was. Never rejects. */
+  snapshot(): Promise<ServerSnapshot>;
 }
 
-/** `SocksServer.start`. Rejects, holding nothing, if it cannot listen or the backend cannot be used. */
+/** `SocksServer.start` or `WorkerPool.start`. Rejects, holding nothing, if it cannot listen or the backend cannot be used. */
 export type StartServer = (options: ServerOptions) => Promise<RunningServer>;

@@ -2,9 +2,9 @@
  * The running SOCKS server: puts listeners, flows and engine together and takes them apart again.
  * The life of one connection is in src/flow; what an operator sees is in src/control.
  */
-import { readFileSync, readdirSync } from 'node:fs';
 import { SpliceEngine } from '../engine/engine.js';
-import { ConfigError } from '../errors.js';
+import type { MetricCounts } from '../control/metric-counts.js';
+import type { FlowInfo } from '../control/flow-info.js';
 import { accept } from '../flow/accept.js';
 import type { FlowContext } from '../flow/connection.js';
 import { DeadlineQueue, Sweeper } from '../flow/deadlines.js';
@@ -13,9 +13,11 @@ import { Limits, type LimitSettings } from '../flow/limits.js';
 import { describe } from '../flow/relay.js';
 import { Resolver } from '../flow/resolver.js';
 import { abandon } from '../flow/teardown.js';
-import { exposureMistake, type HostPort, type SocksConfig } from './config.js';
-import { Listeners, openListener } from './listeners.js';
-import { native } from '../native.js';
+import type { HostPort, SocksConfig } from './config.js';
+import { countDescriptors, descriptorLimit } from './descriptors.js';
+import { Listeners, openListeners } from './listeners.js';
+import type { Logger } from './logging.js';
+import { native, type Quota } from '../native.js';
 import { UsersWatch, readPolicy } from './policy.js';
 import { ReactorHost } from './reactor-host.js';
 import type { BackendChoiceInfo, RunningServer, ServerOptions, ServerSnapshot } from './server-interface.js';
@@ -27,22 +29,42 @@ const DESCRIPTORS_PER_CONNECTION = 2;
 /** Milliseconds that a client gets to read its last reply. */
 const LINGER_MS = 2000;
 
+/** What one server needs, be it the whole process or one of several threads. */
+export interface ServeOptions {
+  readonly config: SocksConfig;
+  readonly logger: Logger;
+  readonly metrics: MetricCounts;
+  /** Listening descriptors. The server owns them from the call on, also when it fails. */
+  readonly listeners: readonly number[];
+  /** Where connections are counted. **Default:** a pool of its own. */
+  readonly pool?: number;
+  /** **Default:** what the configuration says. */
+  readonly relayThreads?: number;
+  /** Stands before the ids of flows. **Default:** nothing. */
+  readonly idPrefix?: string;
+}
+
 export class SocksServer implements RunningServer {
+  readonly failed = new Promise<Error>(() => undefined);
   readonly listening: readonly HostPort[];
   readonly backend: BackendChoiceInfo;
   readonly #context: FlowContext;
   readonly #listeners: Listeners;
   readonly #sweeper: Sweeper;
+  readonly #quota: Quota;
+  readonly #idPrefix: string;
   #config: SocksConfig;
   #usersWatch: UsersWatch | undefined;
   #stopped: Promise<void> | undefined;
   #idleWaiters: (() => void)[] = [];
 
-  private constructor(context: FlowContext, listeners: Listeners, sweeper: Sweeper, config: SocksConfig) {
+  private constructor(options: ServeOptions, context: FlowContext, listeners: Listeners, quota: Quota) {
     this.#context = context;
     this.#listeners = listeners;
-    this.#sweeper = sweeper;
-    this.#config = config;
+    this.#quota = quota;
+    this.#sweeper = new Sweeper((now) => sweep(context, now));
+    this.#config = options.config;
+    this.#idPrefix = options.idPrefix ?? '';
     this.listening = listeners.addresses;
     const { backend, reason } = context.engine.preferred;
     this.backend = { name: backend, reason };
@@ -51,20 +73,25 @@ export class SocksServer implements RunningServer {
   }
 
   /** @throws ConfigError, or SpliceError `ERR_SPLICE_BACKEND`, `ERR_SPLICE_LISTEN`; nothing stays behind then */
-  static async start(options: ServerOptions): Promise<SocksServer> {
-    const { config, logger, metrics, inherited } = options;
-    const policy = await readPolicy(config);
-    const engine = await SpliceEngine.open({
-      backend: config.backend,
-      ...(config.relayThreads !== 'auto' && { relayThreads: config.relayThreads }),
-    });
-    const descriptors: number[] = [];
+  static async start({ config, logger, metrics, inherited }: ServerOptions): Promise<SocksServer> {
+    const [listeners = []] = openListeners(config, inherited, 1);
+    return SocksServer.serve({ config, logger, metrics, listeners });
+  }
+
+  /** Serves on descriptors that listen already. @throws as {@link start} */
+  static async serve(options: ServeOptions): Promise<SocksServer> {
+    const { config, logger, metrics } = options;
+    const descriptors = [...options.listeners];
+    let engine: SpliceEngine | undefined;
     let host: ReactorHost | undefined;
+    let quota: Quota | undefined;
     try {
-      for (const { fd } of inherited) descriptors.push(adoptListener(fd));
-      if (inherited.length === 0) for (const address of config.listen) descriptors.push(openListener(address));
+      const policy = await readPolicy(config);
+      const relayThreads = options.relayThreads ?? config.relayThreads;
+      engine = await SpliceEngine.open({ backend: config.backend, ...(relayThreads !== 'auto' && { relayThreads }) });
       for (const fd of descriptors) engine.initSplice(fd);
       host = new ReactorHost();
+      quota = new (native().Quota)(options.pool, () => listeners.relieved());
       const context: FlowContext = {
         host,
         engine,
@@ -72,25 +99,22 @@ export class SocksServer implements RunningServer {
         logger,
         metrics,
         resolver: new Resolver(),
-        limits: new Limits(limitsOf(config)),
+        limits: new Limits(limitsOf(config), quota),
         handshaking: new DeadlineQueue(config.handshakeTimeout),
         connecting: new DeadlineQueue(config.connectTimeout),
         lingering: new DeadlineQueue(LINGER_MS),
         relaying: new Set(),
         onLeave: () => undefined,
       };
-      const listeners = new Listeners(host, descriptors, logger, (slot, peer) => accept(context, slot, peer), () => context.limits.full);
+      const listeners = new Listeners(host, descriptors, logger, quota, (slot, peer) => accept(context, slot, peer));
       // The reactor owns them now.
       descriptors.length = 0;
-      if (inherited.length > 0) {
-        const mistake = exposureMistake(listeners.addresses, config);
-        if (mistake !== undefined) throw new ConfigError(`socket activation: ${mistake}`);
-      }
-      return new SocksServer(context, listeners, new Sweeper((now) => sweep(context, now)), config);
+      return new SocksServer(options, context, listeners, quota);
     } catch (error) {
       for (const fd of descriptors) native().close(fd);
       host?.stop();
-      await engine.close();
+      quota?.close();
+      await engine?.close();
       throw error;
     }
   }
@@ -123,38 +147,45 @@ export class SocksServer implements RunningServer {
     }
     await context.engine.close();
     context.host.stop();
+    this.#quota.close();
     for (const done of this.#idleWaiters) done();
   }
 
   async reload(config: SocksConfig): Promise<void> {
-    const policy = await readPolicy(config);
-    const context = this.#context;
-    context.policy = policy;
-    context.limits.settings = limitsOf(config);
-    context.handshaking.durationMs = config.handshakeTimeout;
-    context.connecting.durationMs = config.connectTimeout;
-    this.#config = config;
-    this.#watchUsers();
-    this.#listeners.relieved();
+    const apply = await this.prepareReload(config);
+    apply();
   }
 
-  snapshot(): ServerSnapshot {
-    const { handshaking, connecting, relaying } = this.#context;
-    const flows = [];
-    for (const connection of relaying) {
-      const info = describe(connection);
-      if (info !== undefined) flows.push(info);
-    }
-    return {
-      handshakes: handshaking.size + connecting.size,
-      descriptors: readdirSync('/proc/self/fd').length,
-      descriptorLimit: descriptorLimit(),
-      flows,
+  /** The first half of a reload: reads everything and changes nothing. What it returns is the second, and cannot fail. */
+  async prepareReload(config: SocksConfig): Promise<() => void> {
+    const policy = await readPolicy(config);
+    return () => {
+      const context = this.#context;
+      context.policy = policy;
+      context.limits.settings = limitsOf(config);
+      context.handshaking.durationMs = config.handshakeTimeout;
+      context.connecting.durationMs = config.connectTimeout;
+      this.#config = config;
+      this.#watchUsers();
     };
   }
 
+  /** Connections before relay, and flows, at this moment. */
+  live(): { handshakes: number; flows: FlowInfo[] } {
+    const { handshaking, connecting, relaying } = this.#context;
+    const flows = [];
+    for (const connection of relaying) {
+      const info = describe(connection, this.#idPrefix);
+      if (info !== undefined) flows.push(info);
+    }
+    return { handshakes: handshaking.size + connecting.size, flows };
+  }
+
+  snapshot(): Promise<ServerSnapshot> {
+    return Promise.resolve({ ...this.live(), descriptors: countDescriptors(), descriptorLimit: descriptorLimit() });
+  }
+
   #left(): void {
-    this.#listeners.relieved();
     if (this.#context.limits.total > 0) return;
     for (const done of this.#idleWaiters) done();
     this.#idleWaiters = [];
@@ -167,7 +198,11 @@ export class SocksServer implements RunningServer {
     this.#usersWatch =
       users === undefined
         ? undefined
-        : new UsersWatch(users, logger, (changed) => (this.#context.policy = { ...this.#context.policy, users: changed }));
+        : new UsersWatch(
+            users,
+            logger,
+            (changed) => (this.#context.policy = { ...this.#context.policy, users: changed }),
+          );
   }
 }
 
@@ -175,14 +210,6 @@ function sweep(context: FlowContext, now: number): void {
   for (const connection of context.handshaking.expired(now)) handshakeExpired(context, connection);
   for (const connection of context.connecting.expired(now)) connectExpired(context, connection);
   for (const slot of context.lingering.expired(now)) context.host.close(slot, true);
-}
-
-/** A listening socket of systemd's; ours must not block and must not reach children, so it is duplicated so. */
-function adoptListener(fd: number): number {
-  if (!native().describe(fd).listening) throw new ConfigError(`socket activation: descriptor ${fd} does not listen`);
-  const own = native().duplicate(fd);
-  native().close(fd);
-  return own;
 }
 
 function limitsOf(config: SocksConfig): LimitSettings {
@@ -193,10 +220,4 @@ function limitsOf(config: SocksConfig): LimitSettings {
     perClient: orInfinity(config.maxPerClient),
     perUser: orInfinity(config.maxPerUser),
   };
-}
-
-/** The soft limit, which Node raises to the hard one when it starts. */
-function descriptorLimit(): number {
-  const line = /^Max open files\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
-  return line === undefined || line === 'unlimited' ? Infinity : Number(line);
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The ELF reader of addon/elf: right on a whole file, an error (never a fault) on a damaged one.
-// The sample is built here, byte by byte, so that the test needs no compiler for BPF; a real
-// object given as an argument is read and damaged in the same way.
+// The sample is built here, byte by byte, so that the test needs no compiler for BPF; the objects
+// that were built beside it (build/bpf) are read and damaged in the same way.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -235,15 +236,18 @@ void Files(const char* self) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int, char** argv) {
   const Bytes sample = Sample();
   Whole(sample);
   Refusals(sample);
   Files(argv[0]);
   TAP_OK(ReadAll({}) != 1, "an empty file");
   TAP_OK(Damage(sample, 20000, sample.size()) != 1, "20000 damaged samples, every cut");
-  for (int i = 1; i < argc; ++i) {
-    std::ifstream file(argv[i], std::ios::binary);
+  const auto objects = std::filesystem::path(argv[0]).parent_path() / "../bpf";
+  std::error_code none;  // no such directory where clang is missing: then there are no objects
+  for (const auto& entry : std::filesystem::directory_iterator(objects, none)) {
+    if (entry.path().extension() != ".o") continue;
+    std::ifstream file(entry.path(), std::ios::binary);
     const Bytes object((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     if (!TAP_OK(object.size() > sizeof(Elf64_Ehdr), "object is readable")) continue;
     TAP_OK(Damage(object, 2000, 200) != 1, "2000 damaged objects, 200 cuts");

@@ -34,8 +34,10 @@ class Connection {
     });
     const { localPort = 0, remotePort = 0 } = socket;
     socket.on('end', () => {
-      // libuv says "end" for a reset too when it comes together with the last data; the kernel knows better.
-      this.#end(kernelKnows(localPort, remotePort) ? { how: 'end' } : { how: 'error', code: 'ECONNRESET' });
+      // libuv says "end" for a reset too when it comes together with the last data; the kernel knows better,
+      // unless both sides have ended, which removes a connection from its tables as well.
+      const whole = socket.writableEnded || kernelKnows(localPort, remotePort);
+      this.#end(whole ? { how: 'end' } : { how: 'error', code: 'ECONNRESET' });
     });
     socket.on('error', (error: NodeJS.ErrnoException) =>
       this.#end({ how: 'error', code: error.code ?? error.message }),

@@ -120,6 +120,31 @@ describe('ending', () => {
   });
 });
 
+describe('failing', () => {
+  test('stops at once, says why, and the exit code tells', async () => {
+    const { subject } = lifecycle();
+    subject.fail(new Error('worker 2 has died'));
+    expect(calls).toEqual(['STOPPING failed', 'stop']);
+    expect(lines.at(-1)).toMatchObject({
+      msg: expect.stringContaining('failed'),
+      err: { message: 'worker 2 has died' },
+    });
+    stop.resolve();
+    expect(await subject.done).toBe(1);
+  });
+
+  test('also in a drain, which then changes nothing; and not while it stops already', async () => {
+    const { subject } = lifecycle();
+    subject.terminate('SIGTERM');
+    subject.fail(new Error('x'));
+    drain.resolve();
+    subject.fail(new Error('y'));
+    stop.resolve();
+    expect(await subject.done).toBe(1);
+    expect(calls.filter((call) => call === 'stop')).toHaveLength(1);
+  });
+});
+
 describe('reload', () => {
   const withFlags = (flags: FlagValues) => () => loadConfig(flags);
 

@@ -42,7 +42,7 @@ describe('manual', () => {
       idleMs: 0,
     };
     const flows = [{ ...flow, backend: 'b', state: 's' }];
-    metrics.attach(() => ({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows }));
+    metrics.attach(() => Promise.resolve({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows }));
     const exported = (await metrics.registry.getMetricsAsJSON()).map(({ name, type, values }) => {
       const labels = Object.keys(values[0]?.labels ?? {}).filter((label) => label !== 'le');
       return `${name} ${String(type)} ${labels.join(' ')}`;

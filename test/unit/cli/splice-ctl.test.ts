@@ -62,7 +62,7 @@ const FLOW: FlowInfo = {
 };
 
 async function serve(name: string, pid: number, part: Partial<ControlActions> = {}) {
-  const totals = new Metrics('1').totals();
+  const totals = await new Metrics('1').totals();
   const actions: ControlActions = {
     flows: () => ({ pid, flows: [FLOW] }),
     stats: () => ({

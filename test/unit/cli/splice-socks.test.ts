@@ -29,6 +29,8 @@ class FakeServer implements RunningServer {
   readonly backend = { name: 'splice', reason: 'packet refused: no CAP_BPF' };
   readonly calls: string[] = [];
   readonly options: ServerOptions;
+  fail: (error: Error) => void = () => undefined;
+  readonly failed = new Promise<Error>((resolve) => (this.fail = resolve));
 
   constructor(options: ServerOptions) {
     this.options = options;
@@ -47,7 +49,7 @@ class FakeServer implements RunningServer {
     return Promise.resolve();
   }
   snapshot() {
-    return { handshakes: 1, descriptors: 2, descriptorLimit: 3, flows: [] };
+    return Promise.resolve({ handshakes: 1, descriptors: 2, descriptorLimit: 3, flows: [] });
   }
 }
 
@@ -234,6 +236,15 @@ describe('running', () => {
     await expect(server.options.reload()).rejects.toThrow(/c\.yaml:1: idle-timeout/);
     run.environment.signal('SIGTERM');
     await run.exit;
+  });
+
+  test('a server that fails while it runs is stopped without a drain, and the exit code tells', async () => {
+    const run = start(['--control', control, ...QUIET]);
+    const server = await ready(run);
+    server.fail(new Error('worker 2 has died'));
+    expect(await run.exit).toBe(1);
+    expect(server.calls).toEqual(['stop']);
+    expect(await readdir(directory)).toEqual([]);
   });
 
   test('systemd is told, and its sockets are handed on', async () => {

@@ -77,7 +77,7 @@ describe('counters', () => {
     const lines = await samples(metrics, 'handshakes_failed_total');
     expect(lines).toHaveLength(65);
     expect(lines.at(-1)).toBe('{reason="other"} 36');
-    expect(metrics.totals().handshakesFailed).toBe(100);
+    expect((await metrics.totals()).handshakesFailed).toBe(100);
   });
 
   test('worker threads add up, and the latest numbers of each count', async () => {
@@ -91,7 +91,7 @@ describe('counters', () => {
     worker.accepted();
     worker.flowClosed('splice', 'finished', 5, 6, 7);
     metrics.setWorker(1, structuredClone(worker.numbers));
-    expect(metrics.totals()).toMatchObject({
+    expect(await metrics.totals()).toMatchObject({
       accepted: 3,
       connectsFailed: 1,
       flowsClosed: 1,
@@ -99,6 +99,22 @@ describe('counters', () => {
       bytesDown: 6,
     });
     expect(await samples(metrics, 'flow_duration_seconds_count')).toEqual(['1']);
+  });
+});
+
+describe('threads', () => {
+  test('numbers that come with a snapshot belong to it, and what is counted meanwhile waits for the next one', async () => {
+    const metrics = new Metrics('1');
+    const worker = new MetricCounts();
+    metrics.attach(async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      worker.flowClosed('splice', 'end', 7, 0, 1);
+      metrics.flowClosed('splice', 'end', 1000, 0, 1);
+      metrics.setWorker(1, structuredClone(worker.numbers));
+      return { handshakes: 0, descriptors: 0, descriptorLimit: 0, flows: [] };
+    });
+    expect(await samples(metrics, 'relayed_bytes_total')).toContain('{backend="splice",direction="up"} 7');
+    expect(await samples(metrics, 'relayed_bytes_total')).toContain('{backend="splice",direction="up"} 1014');
   });
 });
 
@@ -136,7 +152,7 @@ describe('gauges', () => {
     let snapshots = 0;
     metrics.attach(() => {
       snapshots++;
-      return {
+      return Promise.resolve({
         handshakes: 3,
         descriptors: 20,
         descriptorLimit: 1024,
@@ -145,7 +161,7 @@ describe('gauges', () => {
           flow({ bytesUp: 10, bytesDown: 20 }),
           flow({ backend: 'copy', state: 'teardown', bytesUp: 100, bytesDown: 200 }),
         ],
-      };
+      });
     });
     const text = await metrics.registry.metrics();
     expect(snapshots).toBe(1);
@@ -167,7 +183,7 @@ describe('gauges', () => {
   test('a flow that is gone leaves no gauge behind', async () => {
     const metrics = new Metrics('1');
     let flows = [flow({})];
-    metrics.attach(() => ({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows }));
+    metrics.attach(() => Promise.resolve({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows }));
     expect(await samples(metrics, 'flows')).toEqual(['{backend="splice",state="relay"} 1']);
     flows = [];
     expect(await samples(metrics, 'flows')).toEqual([]);
@@ -176,7 +192,7 @@ describe('gauges', () => {
   test('relayed bytes include live flows and never go back', async () => {
     const metrics = new Metrics('1');
     let flows = [flow({ bytesUp: 100, bytesDown: 1 })];
-    metrics.attach(() => ({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows }));
+    metrics.attach(() => Promise.resolve({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows }));
     expect(await samples(metrics, 'relayed_bytes_total')).toContain('{backend="splice",direction="up"} 100');
     flows = [];
     expect(await samples(metrics, 'relayed_bytes_total')).toEqual([]);

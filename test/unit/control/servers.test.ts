@@ -24,7 +24,7 @@ const STATS: StatsAnswer = {
   handshakes: 0,
   descriptors: 0,
   descriptorLimit: 0,
-  totals: new Metrics('1').totals(),
+  totals: await new Metrics('1').totals(),
 };
 
 let directory: string;

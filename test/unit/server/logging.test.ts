@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { accessLine, createLogger, logAccess } from '../../../src/server/logging.js';
+import { accessLine, createLogger, logAccess, LineBuffer } from '../../../src/server/logging.js';
 import type { LoggingOptions } from '../../../src/server/logging.js';
 
 const RECORD = {
@@ -91,5 +91,32 @@ describe('form', () => {
     const { logger, lines } = capture({ format: 'pretty', terminal: false });
     logAccess(logger, { ...RECORD, target: 'a\n\u001b[2Jb:1' });
     expect(lines.join('').trimEnd()).not.toMatch(/[\n\u001b]/);
+  });
+});
+
+describe('threads', () => {
+  test('the worker stands in every line where there is one', () => {
+    const one = capture({});
+    one.logger.info('x');
+    expect(JSON.parse(one.lines[0] ?? '')).not.toHaveProperty('worker');
+    const several = capture({ worker: 2 });
+    several.logger.info('x');
+    expect(JSON.parse(several.lines[0] ?? '')).toMatchObject({ worker: 2 });
+  });
+
+  test('a piece holds whole lines: as many as fit, or one that is too long', () => {
+    const written: string[] = [];
+    const buffer = new LineBuffer({ write: (text: string) => void written.push(text) }, 8);
+    for (const line of ['12\n', '345\n', '6\n', 'a line too long\n', 'x\n']) buffer.write(line);
+    buffer.flush();
+    expect(written).toEqual(['12\n345\n', '6\n', 'a line too long\n', 'x\n']);
+  });
+
+  test('bytes are counted, not characters', () => {
+    const written: string[] = [];
+    const buffer = new LineBuffer({ write: (text: string) => void written.push(text) }, 8);
+    for (const line of ['äöü\n', 'ß\n']) buffer.write(line);
+    buffer.flush();
+    expect(written).toEqual(['äöü\n', 'ß\n']);
   });
 });

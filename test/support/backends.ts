@@ -1,0 +1,19 @@
+/** The backends that carry whole flows, as the tests of the relay run them. */
+import type { EngineOptions } from '../../src/engine/engine.js';
+import type { BackendName } from '../../src/engine/backend.js';
+
+export interface BackendUnderTest {
+  readonly title: string;
+  readonly name: BackendName;
+  readonly options: EngineOptions;
+  /** It watches a side even while that is not read: a reset is passed on at once. Node's streams do not. */
+  readonly watchesUnread: boolean;
+}
+
+export const BACKENDS_UNDER_TEST: readonly BackendUnderTest[] = [
+  { title: 'splice', name: 'splice', options: { backend: 'splice', relayThreads: 2 }, watchesUnread: true },
+  // Goes over to splice(2) as early as it can: what the default reaches only with bulk.
+  { title: 'splice, at once', name: 'splice', options: { backend: 'splice', relayThreads: 1, spliceAfter: 0 }, watchesUnread: true },
+  { title: 'splice, never by pipe', name: 'splice', options: { backend: 'splice', relayThreads: 1, spliceAfter: Infinity }, watchesUnread: true },
+  { title: 'copy', name: 'copy', options: { backend: 'copy' }, watchesUnread: false },
+];
