@@ -178,7 +178,9 @@ Napi::Value Reactor::Listen(const Napi::CallbackInfo& info) {
     quota_reference_ = Napi::Persistent(info[1].As<Napi::Object>());
     quota_ = Quota::Unwrap(info[1].As<Napi::Object>());
   }
-  const int slot = Register(info[0].As<Napi::Number>().Int32Value(), Kind::kListener, EPOLLIN);
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  SetNoDelay(fd);  // accepted sockets inherit it
+  const int slot = Register(fd, Kind::kListener, EPOLLIN);
   if (slot < 0) return ThrowErrno(info.Env(), -slot, "epoll_ctl");
   return Napi::Number::New(info.Env(), slot);
 }
@@ -354,7 +356,6 @@ void Reactor::AcceptFrom(int listener) {
       Emit(SPLICE_REACTOR_ACCEPT_FAILED, listener, error, 0);
       return;
     }
-    SetNoDelay(fd);
     const int slot = Register(fd, Kind::kConnection, kConnectionInterest);
     if (slot < 0) {
       if (quota_ != nullptr) quota_->LeaveSeat();

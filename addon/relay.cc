@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "relay.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <span>
@@ -76,7 +78,7 @@ RelayThread* Relay::ThreadOf(uint64_t id) {
   return threads_.empty() ? nullptr : threads_[id % threads_.size()].get();
 }
 
-// add(client, upstream, idleMs, reply, clientHead, upstreamHead, bounded, maxBytes) -> id
+// add(client, upstream, idleMs, reply, clientHead, upstreamHead, bounded, maxBytes, prepared) -> id
 // bounded: 0 both directions for good; 1 only up, 2 only down, to maxBytes, descriptors lent.
 Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
   if (threads_.empty()) return ThrowErrno(info.Env(), ESHUTDOWN, "relay");
@@ -85,10 +87,21 @@ Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
     if (threads_[i]->size() < threads_[index]->size()) index = i;
   }
   const uint64_t id = next_++ * threads_.size() + index;
-  auto flow = std::make_unique<Flow>(id, info[0].As<Napi::Number>().Int32Value(),
-                                     info[1].As<Napi::Number>().Int32Value());
-  flow->idle_ms = static_cast<uint64_t>(info[2].As<Napi::Number>().Int64Value());
   const int bounded = info[6].As<Napi::Number>().Int32Value();
+  int client = info[0].As<Napi::Number>().Int32Value();
+  int upstream = info[1].As<Napi::Number>().Int32Value();
+  if (bounded != 0) {
+    // The caller keeps its descriptors, and may have several flows over them.
+    client = DuplicateSocket(client);
+    if (client < 0) return ThrowErrno(info.Env(), -client, "fcntl");
+    upstream = DuplicateSocket(upstream);
+    if (upstream < 0) {
+      close(client);
+      return ThrowErrno(info.Env(), -upstream, "fcntl");
+    }
+  }
+  auto flow = std::make_unique<Flow>(id, client, upstream);
+  flow->idle_ms = static_cast<uint64_t>(info[2].As<Napi::Number>().Int64Value());
   if (bounded != 0) {
     flow->bounded = true;
     (bounded == 1 ? flow->down_open : flow->up_open) = false;
@@ -103,10 +116,12 @@ Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
   flow->down.Prefix(Bytes(info[3]), false);
   flow->up.Prefix(Bytes(info[4]), true);
   flow->down.Prefix(Bytes(info[5]), true);
-  for (const int fd : {flow->client, flow->upstream}) {
-    SetNoDelay(fd);
-    // splice(2) asks the descriptor, not its own flag, whether it may wait for the socket.
-    SetNonBlocking(fd);
+  if (!info[8].ToBoolean().Value()) {
+    for (const int fd : {flow->client, flow->upstream}) {
+      SetNoDelay(fd);
+      // splice(2) asks the descriptor, not its own flag, whether it may wait for the socket.
+      SetNonBlocking(fd);
+    }
   }
   reports_->Hold();
   inline_->Add(std::move(flow));

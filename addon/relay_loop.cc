@@ -41,7 +41,6 @@ RelayLoop::RelayLoop(const RelaySettings& settings, ReportQueue* reports)
 
 RelayLoop::~RelayLoop() {
   for (auto& [id, flow] : flows_) {
-    if (flow->bounded) continue;
     close(flow->client);
     close(flow->upstream);
   }
@@ -265,14 +264,12 @@ void RelayLoop::Finish(Flow* flow, int reason, int error) {
   flow->over = true;
   finished_.push_back(flow);
   Unwatch(flow);
-  if (!flow->bounded) {
-    if (reason != SPLICE_CLOSE_END) {
-      SetReset(flow->client);
-      SetReset(flow->upstream);
-    }
-    close(flow->client);
-    close(flow->upstream);
+  if (!flow->bounded && reason != SPLICE_CLOSE_END) {
+    SetReset(flow->client);
+    SetReset(flow->upstream);
   }
+  close(flow->client);
+  close(flow->upstream);
   flow->state.store(SPLICE_FLOW_CLOSED, std::memory_order_relaxed);
   const Report report{flow->id, reason, error, flow->up.moved(), flow->down.moved(),
                       static_cast<double>(now_ms_ - std::min(now_ms_, flow->started_ms))};

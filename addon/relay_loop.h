@@ -38,7 +38,7 @@ struct Flow {
   Half down;
   bool up_open = true;    // this direction still moves
   bool down_open = true;
-  bool bounded = false;   // one direction, to a limit; the sockets are only lent to us
+  bool bounded = false;   // one direction, to a limit; ours are duplicates of lent sockets
   uint64_t idle_ms = 0;   // 0: never
   uint64_t started_ms = 0;  // 0: not begun
   Side client_side{this, true};

@@ -27,6 +27,11 @@ void SetNonBlocking(int fd) {
   if (flags >= 0 && (flags & O_NONBLOCK) == 0) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+int DuplicateSocket(int fd) {
+  const int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return duplicate < 0 ? -errno : duplicate;
+}
+
 void SetReset(int fd) {
   const linger option{1, 0};
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof option);
@@ -89,8 +94,8 @@ Napi::Value SharePort(const Napi::CallbackInfo& info) {
 
 // duplicate(fd) -> a second descriptor of the same socket, non-blocking and close-on-exec.
 Napi::Value Duplicate(const Napi::CallbackInfo& info) {
-  const int fd = fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) return ThrowErrno(info.Env(), errno, "fcntl");
+  const int fd = DuplicateSocket(info[0].As<Napi::Number>().Int32Value());
+  if (fd < 0) return ThrowErrno(info.Env(), -fd, "fcntl");
   SetNonBlocking(fd);
   return Napi::Number::New(info.Env(), fd);
 }

@@ -12,6 +12,9 @@ void SetNoDelay(int fd);
 // O_NONBLOCK, for the socket: duplicates share it.
 void SetNonBlocking(int fd);
 
+// A second descriptor of the same socket, close-on-exec; a negative errno when there is none left.
+int DuplicateSocket(int fd);
+
 // The next close(2) sends RST and drops what is unsent.
 void SetReset(int fd);
 

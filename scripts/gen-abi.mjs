@@ -2,14 +2,27 @@
 // test makes it again and compares. It reads only lines of the form X(NAME, value).
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { format, resolveConfig } from 'prettier';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Lists to carry over: the macro, the TypeScript names. */
 const LISTS = [
   { header: 'abi.h', macro: 'SPLICE_FLOW_STATES', name: 'FLOW_STATE', type: 'FlowStateName', of: 'States of a flow.' },
-  { header: 'abi.h', macro: 'SPLICE_CLOSE_REASONS', name: 'CLOSE_REASON', type: 'CloseReason', of: 'Why a flow ended.' },
-  { header: 'abi.h', macro: 'SPLICE_REACTOR_EVENTS', name: 'REACTOR_EVENT', type: 'ReactorEventName', of: 'What the reactor reports.' },
+  {
+    header: 'abi.h',
+    macro: 'SPLICE_CLOSE_REASONS',
+    name: 'CLOSE_REASON',
+    type: 'CloseReason',
+    of: 'Why a flow ended.',
+  },
+  {
+    header: 'abi.h',
+    macro: 'SPLICE_REACTOR_EVENTS',
+    name: 'REACTOR_EVENT',
+    type: 'ReactorEventName',
+    of: 'What the reactor reports.',
+  },
 ];
 
 function read(header) {
@@ -29,7 +42,8 @@ function entriesOf(text, macro) {
   return entries;
 }
 
-export function generate() {
+/** The text of src/abi.gen.ts, in the repository's format. */
+export async function generate() {
   const version = /#define SPLICE_ABI_VERSION (\d+)/.exec(read('abi.h'))[1];
   const words = /#define SPLICE_REACTOR_WORDS (\d+)/.exec(read('abi.h'))[1];
   const out = [
@@ -39,16 +53,22 @@ export function generate() {
     `export const REACTOR_WORDS = ${words};`,
   ];
   for (const list of LISTS) {
-    const entries = entriesOf(read(list.header), list.macro).map(([name, value]) => [name.toLowerCase().replaceAll('_', '-'), value]);
+    const entries = entriesOf(read(list.header), list.macro).map(([name, value]) => [
+      name.toLowerCase().replaceAll('_', '-'),
+      value,
+    ]);
     out.push('', `/** ${list.of} */`, `export const ${list.name} = {`);
     for (const [name, value] of entries) out.push(`  ${/-/.test(name) ? `'${name}'` : name}: ${value},`);
     out.push('} as const;', `export type ${list.type} = keyof typeof ${list.name};`);
     out.push(`/** Names by value. */`);
-    out.push(`export const ${list.name}_NAMES = [${entries.map(([name]) => `'${name}'`).join(', ')}] as const satisfies readonly ${list.type}[];`);
+    out.push(
+      `export const ${list.name}_NAMES = [${entries.map(([name]) => `'${name}'`).join(', ')}] as const satisfies readonly ${list.type}[];`,
+    );
   }
-  return `${out.join('\n')}\n`;
+  const options = await resolveConfig(`${root}src/abi.gen.ts`);
+  return format(out.join('\n'), { ...options, parser: 'typescript' });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  writeFileSync(`${root}src/abi.gen.ts`, generate());
+  writeFileSync(`${root}src/abi.gen.ts`, await generate());
 }

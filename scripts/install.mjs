@@ -23,7 +23,10 @@ function loads(file) {
 function build() {
   console.log('symsplice: building the addon from source (about a minute)');
   const cmakeJs = require.resolve('cmake-js/package.json');
-  const built = spawnSync(process.execPath, [join(dirname(cmakeJs), 'bin', 'cmake-js'), 'compile'], { cwd: root, stdio: 'inherit' });
+  const built = spawnSync(process.execPath, [join(dirname(cmakeJs), 'bin', 'cmake-js'), 'compile'], {
+    cwd: root,
+    stdio: 'inherit',
+  });
   if (built.status === 0) return true;
   console.error(
     'symsplice: the addon could not be built. It needs a C++20 compiler, cmake, clang and llvm, libbpf-dev,\n' +

@@ -13,7 +13,13 @@ export const FLOW_STATE = {
 } as const;
 export type FlowStateName = keyof typeof FLOW_STATE;
 /** Names by value. */
-export const FLOW_STATE_NAMES = ['handshake', 'splice', 'relay', 'teardown', 'closed'] as const satisfies readonly FlowStateName[];
+export const FLOW_STATE_NAMES = [
+  'handshake',
+  'splice',
+  'relay',
+  'teardown',
+  'closed',
+] as const satisfies readonly FlowStateName[];
 
 /** Why a flow ended. */
 export const CLOSE_REASON = {
@@ -27,7 +33,15 @@ export const CLOSE_REASON = {
 } as const;
 export type CloseReason = keyof typeof CLOSE_REASON;
 /** Names by value. */
-export const CLOSE_REASON_NAMES = ['end', 'client-reset', 'upstream-reset', 'idle', 'limit', 'aborted', 'error'] as const satisfies readonly CloseReason[];
+export const CLOSE_REASON_NAMES = [
+  'end',
+  'client-reset',
+  'upstream-reset',
+  'idle',
+  'limit',
+  'aborted',
+  'error',
+] as const satisfies readonly CloseReason[];
 
 /** What the reactor reports. */
 export const REACTOR_EVENT = {
@@ -41,4 +55,12 @@ export const REACTOR_EVENT = {
 } as const;
 export type ReactorEventName = keyof typeof REACTOR_EVENT;
 /** Names by value. */
-export const REACTOR_EVENT_NAMES = ['accepted', 'data', 'end', 'failed', 'connected', 'accept-failed', 'full'] as const satisfies readonly ReactorEventName[];
+export const REACTOR_EVENT_NAMES = [
+  'accepted',
+  'data',
+  'end',
+  'failed',
+  'connected',
+  'accept-failed',
+  'full',
+] as const satisfies readonly ReactorEventName[];

@@ -71,7 +71,11 @@ export class VerifierError extends SpliceError {
   constructor(program: string, log: string, options?: { cause?: unknown }) {
     const lines = log.trimEnd().split('\n');
     const last = lines.at(-1) ?? '';
-    super('ERR_SPLICE_VERIFIER', `the kernel refused BPF program "${program}": ${last} (${lines.length} lines in .log)`, options);
+    super(
+      'ERR_SPLICE_VERIFIER',
+      `the kernel refused BPF program "${program}": ${last} (${lines.length} lines in .log)`,
+      options,
+    );
     this.program = program;
     this.log = log;
   }
@@ -84,7 +88,8 @@ export class ConfigError extends SpliceError {
   readonly line: number | undefined;
 
   constructor(message: string, place: { file?: string; line?: number } = {}, options?: { cause?: unknown }) {
-    const where = place.file === undefined ? '' : place.line === undefined ? `${place.file}: ` : `${place.file}:${place.line}: `;
+    const where =
+      place.file === undefined ? '' : place.line === undefined ? `${place.file}: ` : `${place.file}:${place.line}: `;
     super('ERR_SPLICE_CONFIG', `${where}${message}`, options);
     this.file = place.file;
     this.line = place.line;

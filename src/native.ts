@@ -96,12 +96,14 @@ export const REPORT_WORDS = 6;
 export interface Relay {
   /**
    * Takes two connected descriptors, makes them non-blocking and owns them, unless `bounded`: then
-   * one direction moves at most `maxBytes` and the descriptors stay the caller's.
+   * one direction moves at most `maxBytes`, over duplicates, and the descriptors stay the caller's.
    * @param idleMs ends the flow after so long without a byte; 0: never
    * @param reply written to the client first; not counted, it is no byte of the stream
    * @param clientHead bytes already read from the client; they go first, and are counted
    * @param upstreamHead the same of the server
+   * @param prepared they do not block and have TCP_NODELAY: set nothing
    * @returns the flow's id
+   * @throws an {@link ErrnoException} when a bounded flow finds no descriptor left; nothing was taken then
    */
   add(
     client: number,
@@ -112,6 +114,7 @@ export interface Relay {
     upstreamHead: Uint8Array | undefined,
     bounded: number,
     maxBytes: number,
+    prepared: boolean,
   ): number;
   /** Fills `out` (bytes up, bytes down, state, ms since the last byte); false when the flow is gone. */
   counters(id: number, out: Float64Array): boolean;
@@ -183,7 +186,10 @@ export const packageRoot = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** Where a built file may be: built here, or shipped in the package for this platform. */
 export function builtFile(built: string, shipped: string): string[] {
-  return [join(packageRoot, 'build', built), join(packageRoot, 'prebuilds', `${process.platform}-${process.arch}`, shipped)];
+  return [
+    join(packageRoot, 'build', built),
+    join(packageRoot, 'prebuilds', `${process.platform}-${process.arch}`, shipped),
+  ];
 }
 
 function load(): Native {

@@ -41,6 +41,8 @@ export interface Handover {
   /** Milliseconds without a byte after which the flow ends; 0: never. */
   idleMs: number;
   bound: Bound | undefined;
+  /** Both are descriptors that do not block and have TCP_NODELAY; nothing need be set. */
+  prepared: boolean;
 }
 
 /** How a flow ended, as its backend tells it. */

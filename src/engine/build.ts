@@ -22,7 +22,11 @@ export async function buildBackends(asked: BackendName | 'auto', settings: Relay
   capabilities.push({ backend: 'splice', available: true, reason: 'splice(2) in native threads, needs no privilege' });
   backends.set('copy', new CopyBackend());
   capabilities.push({ backend: 'copy', available: true, reason: "Node's streams" });
-  capabilities.push(asked === 'sockmap' ? addSockmap(backends) : { backend: 'sockmap', available: false, reason: 'only when asked for' });
+  capabilities.push(
+    asked === 'sockmap'
+      ? addSockmap(backends)
+      : { backend: 'sockmap', available: false, reason: 'only when asked for' },
+  );
   return { backends, capabilities };
 }
 

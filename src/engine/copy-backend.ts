@@ -71,8 +71,24 @@ class CopyFlow implements Carrier {
       throw error;
     }
     const limit = (direction: 'up' | 'down'): number => (bound?.direction === direction ? bound.maxBytes : Infinity);
-    this.#up = { from: client, to: upstream, fromReset: 'client-reset', toReset: 'upstream-reset', bytes: 0, left: limit('up'), ended: false };
-    this.#down = { from: upstream, to: client, fromReset: 'upstream-reset', toReset: 'client-reset', bytes: 0, left: limit('down'), ended: false };
+    this.#up = {
+      from: client,
+      to: upstream,
+      fromReset: 'client-reset',
+      toReset: 'upstream-reset',
+      bytes: 0,
+      left: limit('up'),
+      ended: false,
+    };
+    this.#down = {
+      from: upstream,
+      to: client,
+      fromReset: 'upstream-reset',
+      toReset: 'client-reset',
+      bytes: 0,
+      left: limit('down'),
+      ended: false,
+    };
     this.#bounded = bound === undefined ? undefined : bound.direction === 'up' ? this.#up : this.#down;
     // What the other direction brings is the caller's to read.
     if (bound !== undefined) stopReading({ kind: 'socket', socket: bound.direction === 'up' ? upstream : client });
@@ -166,7 +182,8 @@ class CopyFlow implements Carrier {
       return;
     }
     direction.to.end(() => {
-      if (this.#up.ended && this.#down.ended && this.#up.to.writableFinished && this.#down.to.writableFinished) this.#finish('end');
+      if (this.#up.ended && this.#down.ended && this.#up.to.writableFinished && this.#down.to.writableFinished)
+        this.#finish('end');
     });
   }
 

@@ -41,7 +41,8 @@ export function requireEstablished(method: string, endpoint: Endpoint, role: str
     throw new SpliceArgumentError(`${role}: descriptor ${endpoint.fd} is no connected stream socket (${error})`);
   }
   const { socket } = endpoint;
-  if (socket.destroyed) throw new SpliceStateError(method, `the ${role} is destroyed`, 'a closed connection cannot be spliced');
+  if (socket.destroyed)
+    throw new SpliceStateError(method, `the ${role} is destroyed`, 'a closed connection cannot be spliced');
   if (socket.connecting || socket.pending) {
     throw new SpliceStateError(method, `the ${role} is connecting`, 'wait for its "connect" event');
   }
@@ -132,7 +133,7 @@ export async function flushed(endpoint: Endpoint): Promise<void> {
 
 export interface Taken {
   fd: number;
-  /** Bytes that Node had read already, at most `most` of them. */
+  /** Bytes that Node had read already. */
   head: Uint8Array | undefined;
 }
 
@@ -141,7 +142,9 @@ export interface Taken {
  * `data` to them, and theirs at `readable` would take our bytes. The result puts them back.
  */
 export function muteListeners(socket: Socket, ...events: ('data' | 'readable')[]): () => void {
-  const muted = events.flatMap((event) => socket.rawListeners(event).map((listener) => ({ event, listener: listener as () => void })));
+  const muted = events.flatMap((event) =>
+    socket.rawListeners(event).map((listener) => ({ event, listener: listener as () => void })),
+  );
   for (const { event, listener } of muted) socket.off(event, listener);
   return () => {
     for (const { event, listener } of muted) socket.on(event, listener);
@@ -182,8 +185,8 @@ function duplicate(fd: number): number {
 }
 
 export interface Lent extends Taken {
-  /** Ends the loan. `unused`: the head was not, and goes back into the stream's buffer. */
-  giveBack(unused: boolean): void;
+  /** Ends the loan before anything was used of it: the head goes back into the stream's buffer. */
+  giveBack(): void;
   /**
    * Makes the loan a gift: Node closes its own descriptor, and no FIN is sent, because ours keeps
    * the connection alive.
@@ -192,35 +195,44 @@ export interface Lent extends Taken {
 }
 
 /**
- * Lends two connections; Node's sockets are paused meanwhile. At most so many bytes are taken out
- * of their buffers.
+ * Lends two connections, with all that Node has read of them.
  * @throws SpliceError `ERR_SPLICE_SYSTEM` when descriptors have run out; nothing was taken then
  */
-export function lendPair(client: Endpoint, upstream: Endpoint, clientMost: number, upstreamMost: number): [Lent, Lent] {
+export function lendPair(client: Endpoint, upstream: Endpoint): [Lent, Lent] {
   const [clientFd, upstreamFd] = duplicatePair(client, upstream);
-  return [lent(client, clientFd, clientMost), lent(upstream, upstreamFd, upstreamMost)];
+  return [lent(client, clientFd), lent(upstream, upstreamFd)];
 }
 
-function lent(endpoint: Endpoint, fd: number, mostHead: number): Lent {
-  if (endpoint.kind === 'descriptor') return { fd, head: undefined, giveBack: () => undefined, keep: () => undefined };
-  const { socket } = endpoint;
-  const head = readBuffered(socket, mostHead);
-  // Only now, for taking bytes from the buffer makes Node read on; and it reads nothing before its next turn.
-  stopReading(endpoint);
+function lent(endpoint: Endpoint, fd: number): Lent {
+  const { head, giveBack } = borrowBuffered(endpoint, Number.MAX_SAFE_INTEGER);
+  if (endpoint.kind === 'descriptor') return { fd, head, giveBack, keep: () => undefined };
   return {
     fd,
     head,
-    giveBack: (unused) => {
+    giveBack: () => {
       native().close(fd);
-      if (unused && head !== undefined) socket.unshift(head);
+      giveBack();
     },
-    keep: () => void socket.destroy(),
+    keep: () => void endpoint.socket.destroy(),
   };
+}
+
+/** Takes at most so many of the bytes that Node has read; the function puts them back. Node reads nothing meanwhile. */
+export function borrowBuffered(
+  endpoint: Endpoint,
+  most: number,
+): { head: Uint8Array | undefined; giveBack: () => void } {
+  if (endpoint.kind === 'descriptor') return { head: undefined, giveBack: () => undefined };
+  const { socket } = endpoint;
+  const head = readBuffered(socket, most);
+  // Only now, for taking bytes from the buffer makes Node read on; and it reads nothing before its next turn.
+  stopReading(endpoint);
+  return { head, giveBack: () => void (head !== undefined && socket.unshift(head)) };
 }
 
 /** Takes two connections away from Node for good: the descriptors, and the bytes that were read. Throws as {@link lendPair}. */
 export function takePair(client: Endpoint, upstream: Endpoint): [Taken, Taken] {
-  const pair = lendPair(client, upstream, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+  const pair = lendPair(client, upstream);
   for (const loan of pair) loan.keep();
   return pair;
 }

@@ -6,7 +6,14 @@ import { Server, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { BackendUnavailableError, SpliceArgumentError, SpliceStateError } from '../errors.js';
 import { native } from '../native.js';
-import { BACKENDS, type Backend, type BackendCapability, type BackendName, type Bound, type Handover } from './backend.js';
+import {
+  BACKENDS,
+  type Backend,
+  type BackendCapability,
+  type BackendName,
+  type Bound,
+  type Handover,
+} from './backend.js';
 import { buildBackends } from './build.js';
 import { flushed, requireConnectable, requireEstablished, stopReading, toEndpoint, type Endpoint } from './endpoint.js';
 import { Flow } from './flow.js';
@@ -57,6 +64,14 @@ export interface SpliceOptions {
   idleTimeoutMs?: number;
 }
 
+export interface SpliceNowOptions extends Omit<SpliceOptions, 'replyBytes' | 'maxBytes' | 'direction'> {
+  /**
+   * The caller vouches that both descriptors are connected, do not block and have TCP_NODELAY:
+   * nothing of it is asked of the kernel, or set, again. **Default:** `false`.
+   */
+  prepared?: boolean;
+}
+
 /** Longer than any timer of Node's can wait, and long enough: 24 days. */
 const LONGEST_IDLE_MS = 2 ** 31 - 1;
 
@@ -86,7 +101,11 @@ export class SpliceEngine {
   #next = 1;
   #closing: Promise<void> | undefined;
 
-  private constructor(options: EngineOptions, backends: ReadonlyMap<BackendName, Backend>, capabilities: readonly BackendCapability[]) {
+  private constructor(
+    options: EngineOptions,
+    backends: ReadonlyMap<BackendName, Backend>,
+    capabilities: readonly BackendCapability[],
+  ) {
     this.capabilities = capabilities;
     this.#backends = backends;
     this.#idleTimeoutMs = options.idleTimeoutMs ?? 0;
@@ -115,7 +134,10 @@ export class SpliceEngine {
     });
     if (asked !== 'auto' && !backends.has(asked)) {
       for (const backend of backends.values()) backend.stop();
-      throw new BackendUnavailableError(asked, capabilities.find((entry) => entry.backend === asked)?.reason ?? 'unknown');
+      throw new BackendUnavailableError(
+        asked,
+        capabilities.find((entry) => entry.backend === asked)?.reason ?? 'unknown',
+      );
     }
     return new SpliceEngine(options, backends, capabilities);
   }
@@ -135,10 +157,12 @@ export class SpliceEngine {
   initSplice(listener: Server | number): void {
     this.#requireOpen('initSplice');
     if (listener instanceof Server) {
-      if (!listener.listening) throw new SpliceStateError('initSplice', 'the server does not listen', 'call listen() first');
+      if (!listener.listening)
+        throw new SpliceStateError('initSplice', 'the server does not listen', 'call listen() first');
       return;
     }
-    if (typeof listener !== 'number') throw new SpliceArgumentError('initSplice: give a net.Server or a listening descriptor');
+    if (typeof listener !== 'number')
+      throw new SpliceArgumentError('initSplice: give a net.Server or a listening descriptor');
     let listening: boolean;
     try {
       listening = native().describe(listener).listening;
@@ -159,7 +183,10 @@ export class SpliceEngine {
     const clientEnd = toEndpoint(client, 'client');
     const upstreamEnd = toEndpoint(upstream, 'upstream');
     if (client === upstream) throw new SpliceArgumentError('intendSplice: client and upstream are the same');
-    for (const [endpoint, role] of [[clientEnd, 'client'], [upstreamEnd, 'upstream']] as const) {
+    for (const [endpoint, role] of [
+      [clientEnd, 'client'],
+      [upstreamEnd, 'upstream'],
+    ] as const) {
       requireFree('intendSplice', endpoint, role);
       if (endpoint.kind === 'socket' && intended.has(endpoint.socket)) {
         throw new SpliceStateError('intendSplice', `the ${role} is intended already`, 'call splice(), or destroy it');
@@ -168,7 +195,8 @@ export class SpliceEngine {
     requireEstablished('intendSplice', clientEnd, 'client');
     requireConnectable('intendSplice', upstreamEnd);
     stopReading(clientEnd);
-    for (const endpoint of [clientEnd, upstreamEnd]) if (endpoint.kind === 'socket') intended.set(endpoint.socket, this);
+    for (const endpoint of [clientEnd, upstreamEnd])
+      if (endpoint.kind === 'socket') intended.set(endpoint.socket, this);
   }
 
   /**
@@ -204,8 +232,12 @@ export class SpliceEngine {
    * {@link splice} for raw descriptors, without waiting for a turn of the event loop: for servers
    * that do thousands of hand-overs a second.
    */
-  spliceNow(client: number, upstream: number, options: Omit<SpliceOptions, 'replyBytes'> = {}): Flow {
-    return this.#start(this.#handover(client, upstream, options), () => undefined);
+  spliceNow(client: number, upstream: number, options: SpliceNowOptions = {}): Flow {
+    const handover =
+      options.prepared === true
+        ? this.#preparedHandover(client, upstream, options)
+        : this.#handover(client, upstream, options);
+    return this.#start(handover, () => undefined);
   }
 
   /** The live flow with this id. */
@@ -244,7 +276,10 @@ export class SpliceEngine {
     const clientEnd = toEndpoint(client, 'client');
     const upstreamEnd = toEndpoint(upstream, 'upstream');
     if (client === upstream) throw new SpliceArgumentError('splice: client and upstream are the same');
-    for (const [endpoint, role] of [[clientEnd, 'client'], [upstreamEnd, 'upstream']] as const) {
+    for (const [endpoint, role] of [
+      [clientEnd, 'client'],
+      [upstreamEnd, 'upstream'],
+    ] as const) {
       requireFree('splice', endpoint, role);
       if (endpoint.kind === 'socket' && intended.has(endpoint.socket) && intended.get(endpoint.socket) !== this) {
         throw new SpliceStateError('splice', `the ${role} is intended by another engine`, 'call splice() of that one');
@@ -255,7 +290,8 @@ export class SpliceEngine {
     const idleMs = options.idleTimeoutMs ?? this.#idleTimeoutMs;
     requireNumber('idleTimeoutMs', idleMs, 0, Infinity);
     for (const name of ['reply', 'clientHead', 'upstreamHead'] as const) {
-      if (options[name] !== undefined && !(options[name] instanceof Uint8Array)) throw new SpliceArgumentError(`${name}: give a Uint8Array`);
+      if (options[name] !== undefined && !(options[name] instanceof Uint8Array))
+        throw new SpliceArgumentError(`${name}: give a Uint8Array`);
     }
     return {
       client: clientEnd,
@@ -263,8 +299,23 @@ export class SpliceEngine {
       reply: options.reply,
       clientHead: options.clientHead,
       upstreamHead: options.upstreamHead,
-      idleMs: idleMs === Infinity ? 0 : Math.min(Math.ceil(idleMs), LONGEST_IDLE_MS),
+      idleMs: timerOf(idleMs),
       bound: boundOf(options),
+      prepared: false,
+    };
+  }
+
+  #preparedHandover(client: number, upstream: number, options: SpliceNowOptions): Handover {
+    this.#requireOpen('splice');
+    return {
+      client: { kind: 'descriptor', fd: client },
+      upstream: { kind: 'descriptor', fd: upstream },
+      reply: options.reply,
+      clientHead: options.clientHead,
+      upstreamHead: options.upstreamHead,
+      idleMs: timerOf(options.idleTimeoutMs ?? this.#idleTimeoutMs),
+      bound: undefined,
+      prepared: true,
     };
   }
 
@@ -299,14 +350,23 @@ function requireInteger(name: string, value: number, least: number, most: number
   if (!Number.isInteger(value)) throw new SpliceArgumentError(`${name}: ${value} is no whole number`);
 }
 
+/** Whole milliseconds that a timer can wait; 0: never. */
+function timerOf(idleMs: number): number {
+  return idleMs === Infinity ? 0 : Math.min(Math.ceil(idleMs), LONGEST_IDLE_MS);
+}
+
 function requireReply(client: Endpoint, replyBytes: number): void {
   requireInteger('replyBytes', replyBytes, 0, Number.MAX_SAFE_INTEGER);
   if (replyBytes === 0) return;
   if (client.kind === 'descriptor') {
-    throw new SpliceArgumentError('replyBytes: nobody can see what is written to a descriptor; give the bytes as `reply`');
+    throw new SpliceArgumentError(
+      'replyBytes: nobody can see what is written to a descriptor; give the bytes as `reply`',
+    );
   }
   if (client.socket.bytesWritten < replyBytes) {
-    throw new SpliceArgumentError(`replyBytes: only ${client.socket.bytesWritten} bytes were written; write the reply first, or give it as \`reply\``);
+    throw new SpliceArgumentError(
+      `replyBytes: only ${client.socket.bytesWritten} bytes were written; write the reply first, or give it as \`reply\``,
+    );
   }
 }
 

@@ -36,11 +36,10 @@ export class Flow {
   readonly backend: BackendName;
   /** Why better backends do not; empty when the best one does. */
   readonly refusals: readonly Refusal[];
-  /** Resolves once, when both sockets are closed (or handed back, for a bounded flow). Never rejects. */
-  readonly closed: Promise<FlowEnd>;
 
   #carrier: Carrier | undefined;
   #end: FlowEnd | undefined;
+  #listeners: ((end: FlowEnd) => void)[] | undefined;
 
   /** Flows are made by {@link SpliceEngine.splice}. */
   constructor(
@@ -53,14 +52,26 @@ export class Flow {
     this.id = id;
     this.backend = backend;
     this.refusals = refusals;
-    let resolve: (end: FlowEnd) => void;
-    this.closed = new Promise((done) => (resolve = done));
     this.#carrier = start((end) => {
       this.#end = end;
       this.#carrier = undefined;
       onEnd(this);
-      resolve(end);
+      for (const listener of this.#listeners ?? []) listener(end);
     });
+  }
+
+  /** Resolves once, when both sockets are closed (or handed back, for a bounded flow). Never rejects. */
+  get closed(): Promise<FlowEnd> {
+    return new Promise((resolve) => this.onClosed(resolve));
+  }
+
+  /**
+   * {@link closed} without a promise, for servers that end thousands of flows a second: `listener` is called once,
+   * in the turn in which the end is known; at once when it is known already.
+   */
+  onClosed(listener: (end: FlowEnd) => void): void {
+    if (this.#end !== undefined) listener(this.#end);
+    else (this.#listeners ??= []).push(listener);
   }
 
   /** The stage the flow is in: `relay`, `teardown` once one direction has ended, `closed`. */

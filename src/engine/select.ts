@@ -22,7 +22,11 @@ export class Selector {
   readonly #machineRefusals: ReadonlyMap<BackendName, readonly Refusal[]>;
 
   /** `wanted`: names in order; `capabilities` says which of them the machine has. */
-  constructor(wanted: readonly BackendName[], backends: ReadonlyMap<BackendName, Backend>, capabilities: readonly BackendCapability[]) {
+  constructor(
+    wanted: readonly BackendName[],
+    backends: ReadonlyMap<BackendName, Backend>,
+    capabilities: readonly BackendCapability[],
+  ) {
     const usable: Backend[] = [];
     const refusals: Refusal[] = [];
     const byBackend = new Map<BackendName, readonly Refusal[]>();

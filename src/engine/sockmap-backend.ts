@@ -40,8 +40,7 @@ export class SockmapBackend implements Backend {
   }
 
   start(handover: Handover, onEnd: (end: CarrierEnd) => void): Carrier {
-    const most = Number.MAX_SAFE_INTEGER;
-    const [client, upstream] = lendPair(handover.client, handover.upstream, most, most);
+    const [client, upstream] = lendPair(handover.client, handover.upstream);
     const id = this.#sockmap.add(
       client.fd,
       upstream.fd,
@@ -51,8 +50,8 @@ export class SockmapBackend implements Backend {
       join(handover.upstreamHead, upstream.head),
     );
     if (id < 0) {
-      client.giveBack(true);
-      upstream.giveBack(true);
+      client.giveBack();
+      upstream.giveBack();
       throw new SpliceError('ERR_SPLICE_SYSTEM', `the sockets could not be inserted: ${errnoName(-id)}`);
     }
     client.keep();

@@ -3,9 +3,10 @@
  * Needs no privilege. The mover itself is addon/half.cc and addon/relay_thread.cc.
  */
 import { FLOW_STATE_NAMES } from '../abi.gen.js';
+import { SpliceError } from '../errors.js';
 import { BOUNDED, native, type Relay, type RelaySettings } from '../native.js';
 import type { Backend, Carrier, CarrierCounters, CarrierEnd, Handover } from './backend.js';
-import { lendPair, refuseDescriptor, takePair } from './endpoint.js';
+import { borrowBuffered, peekDescriptor, refuseDescriptor, takePair } from './endpoint.js';
 import { ReportedFlows, join } from './reported-flows.js';
 
 export class SpliceBackend implements Backend {
@@ -23,7 +24,9 @@ export class SpliceBackend implements Backend {
   }
 
   start(handover: Handover, onEnd: (end: CarrierEnd) => void): Carrier {
-    return handover.bound === undefined ? this.#startWhole(handover, onEnd) : this.#startBounded(handover, handover.bound, onEnd);
+    return handover.bound === undefined
+      ? this.#startWhole(handover, onEnd)
+      : this.#startBounded(handover, handover.bound, onEnd);
   }
 
   stop(): void {
@@ -41,33 +44,41 @@ export class SpliceBackend implements Backend {
       join(handover.upstreamHead, upstream.head),
       BOUNDED.none,
       0,
+      handover.prepared,
     );
     return this.#carrier(id, onEnd);
   }
 
   // Only the bounded direction's bytes are taken from its source's buffer, and no more than the
   // bound: everything else stays where it is for the caller.
-  #startBounded(handover: Handover, bound: { direction: 'up' | 'down'; maxBytes: number }, onEnd: (end: CarrierEnd) => void): Carrier {
+  #startBounded(
+    handover: Handover,
+    bound: { direction: 'up' | 'down'; maxBytes: number },
+    onEnd: (end: CarrierEnd) => void,
+  ): Carrier {
     const up = bound.direction === 'up';
     const given = (up ? handover.clientHead : handover.upstreamHead) ?? new Uint8Array(0);
     const room = bound.maxBytes - given.length;
-    const [client, upstream] = lendPair(handover.client, handover.upstream, up ? room : 0, up ? 0 : room);
-    const head = join(given, up ? client.head : upstream.head);
-    const id = this.#relay.add(
-      client.fd,
-      upstream.fd,
-      handover.idleMs,
-      handover.reply,
-      up ? head : undefined,
-      up ? undefined : head,
-      up ? BOUNDED.up : BOUNDED.down,
-      bound.maxBytes,
-    );
-    return this.#carrier(id, (end) => {
-      client.giveBack(false);
-      upstream.giveBack(false);
-      onEnd(end);
-    });
+    const source = borrowBuffered(up ? handover.client : handover.upstream, room);
+    const head = join(given, source.head);
+    try {
+      const id = this.#relay.add(
+        peekDescriptor(handover.client)!,
+        peekDescriptor(handover.upstream)!,
+        handover.idleMs,
+        handover.reply,
+        up ? head : undefined,
+        up ? undefined : head,
+        up ? BOUNDED.up : BOUNDED.down,
+        bound.maxBytes,
+        handover.prepared,
+      );
+      return this.#carrier(id, onEnd);
+    } catch (cause) {
+      source.giveBack();
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new SpliceError('ERR_SPLICE_SYSTEM', `two connections cannot be lent: ${why}`, { cause });
+    }
   }
 
   #carrier(id: number, onEnd: (end: CarrierEnd) => void): Carrier {

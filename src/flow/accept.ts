@@ -7,14 +7,18 @@ import { clientEnded, clientFailed, receive } from './handshake.js';
 export function accept(context: FlowContext, slot: number, peer: Uint8Array): void {
   context.metrics.accepted();
   const client = decodeAddress(peer);
-  if (!context.limits.enter(client.address)) {
+  const seat = context.limits.enter(client.address);
+  if (seat === 'refused') {
     // No reply could be understood before the client has spoken.
     context.metrics.limited('client');
-    context.logger.warn({ client: client.address, limit: context.limits.settings.perClient }, 'client has too many connections');
+    context.logger.warn(
+      { client: client.address, limit: context.limits.settings.perClient },
+      'client has too many connections',
+    );
     context.host.close(slot, true);
     return;
   }
-  const connection = new Connection(slot, client, context.policy.users !== undefined);
+  const connection = new Connection(slot, client, seat, context.policy.users !== undefined);
   context.handshaking.add(connection);
   context.host.own(slot, new ClientOwner(context, connection));
 }

@@ -21,7 +21,7 @@ import type { Rules } from '../socks/rules.js';
 import type { Users } from '../socks/users.js';
 import type { SocketAddress } from './address.js';
 import type { DeadlineQueue } from './deadlines.js';
-import type { Limits } from './limits.js';
+import type { Limits, Seat } from './limits.js';
 import type { Resolver } from './resolver.js';
 
 /** What a server decides by. Replaced as a whole when the configuration is read again. */
@@ -55,6 +55,7 @@ export class Connection {
   stage: Stage = 'handshake';
   readonly slot: number;
   readonly client: SocketAddress;
+  readonly seat: Seat;
   readonly startedAt = performance.now();
   readonly handshake: SocksHandshake;
   target: Target | undefined;
@@ -68,7 +69,8 @@ export class Connection {
   upstream: SocketAddress | undefined;
   flow: Flow | undefined;
 
-  constructor(slot: number, client: SocketAddress, requireAuthentication: boolean) {
+  constructor(slot: number, client: SocketAddress, seat: Seat, requireAuthentication: boolean) {
+    this.seat = seat;
     this.slot = slot;
     this.client = client;
     this.handshake = new SocksHandshake({ requireAuthentication });

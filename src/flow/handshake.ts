@@ -65,7 +65,12 @@ export function execute(context: FlowContext, connection: Connection, commands: 
   }
 }
 
-async function authenticate(context: FlowContext, connection: Connection, user: string, password: string): Promise<void> {
+async function authenticate(
+  context: FlowContext,
+  connection: Connection,
+  user: string,
+  password: string,
+): Promise<void> {
   const { users } = context.policy;
   let right = users === undefined;
   try {

@@ -12,6 +12,9 @@ export interface LimitSettings {
   readonly perUser: number;
 }
 
+/** How a connection was counted in: `counted` also under its client. */
+export type Seat = 'refused' | 'uncounted' | 'counted';
+
 export class Limits {
   readonly #quota: Quota;
   #settings: LimitSettings;
@@ -38,21 +41,23 @@ export class Limits {
   }
 
   /**
-   * Counts an accepted connection in, which has its seat already: the reactor accepts nobody without one.
-   * False, and the seat is free again, when its client has enough.
+   * Counts an accepted connection in, which has its seat already: the reactor accepts nobody without one. `refused`,
+   * and the seat is free again, when its client has enough. Without a limit nobody is counted by client, which would
+   * cost every connection; a limit that is set later counts those that come after it.
    */
-  enter(client: string): boolean {
-    if (!this.#quota.enter(clientKey(client), this.#settings.perClient)) {
+  enter(client: string): Seat {
+    const { perClient } = this.#settings;
+    if (perClient !== Infinity && !this.#quota.enter(clientKey(client), perClient)) {
       this.#quota.leaveSeat();
-      return false;
+      return 'refused';
     }
     this.#total++;
-    return true;
+    return perClient === Infinity ? 'uncounted' : 'counted';
   }
 
-  leave(client: string): void {
+  leave(client: string, seat: Seat): void {
     this.#total--;
-    this.#quota.leave(clientKey(client));
+    if (seat === 'counted') this.#quota.leave(clientKey(client));
     this.#quota.leaveSeat();
   }
 

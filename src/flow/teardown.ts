@@ -90,13 +90,18 @@ export function settle(context: FlowContext, connection: Connection, reason: str
   connection.attempts = [];
   context.handshaking.delete(connection);
   context.connecting.delete(connection);
-  context.limits.leave(connection.client.address);
+  context.limits.leave(connection.client.address, connection.seat);
   if (connection.user !== undefined) context.limits.leaveUser(connection.user);
   log(context, connection, reason, end);
   context.onLeave();
 }
 
-function log(context: FlowContext, connection: Connection, reason: string, end: Pick<FlowEnd, 'bytesUp' | 'bytesDown'>): void {
+function log(
+  context: FlowContext,
+  connection: Connection,
+  reason: string,
+  end: Pick<FlowEnd, 'bytesUp' | 'bytesDown'>,
+): void {
   if (!context.logger.isLevelEnabled('info')) return;
   const { client, target, upstream, flow } = connection;
   logAccess(context.logger, {

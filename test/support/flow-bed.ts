@@ -118,7 +118,10 @@ export async function readBytes(socket: net.Socket, length: number): Promise<Buf
  * reports a reset behind unread bytes as an end.
  */
 export async function resetArrives(socket: net.Socket): Promise<void> {
-  await until('a reset arrives', () => socket.destroyed || native().connectedStream(descriptorOf(socket)) === 'ENOTCONN');
+  await until(
+    'a reset arrives',
+    () => socket.destroyed || native().connectedStream(descriptorOf(socket)) === 'ENOTCONN',
+  );
 }
 
 /** How the far end of a broken connection is told: the code of its error, or what it saw instead. */
@@ -135,7 +138,11 @@ export async function fateOf(socket: net.Socket): Promise<string> {
 export const bytesOf = (length: number): Buffer => randomBytes(length);
 
 /** Waits for a state, not for a time: asks until it is there. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  withinMs = 15_000,
+): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);

@@ -8,9 +8,28 @@ import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, describe, expect, test } from 'vitest';
 import { SpliceEngine } from '../../../src/engine/engine.js';
-import { flushed, lendPair, muteListeners, startReading, stopReading, takePair, toEndpoint } from '../../../src/engine/endpoint.js';
+import {
+  borrowBuffered,
+  flushed,
+  muteListeners,
+  startReading,
+  stopReading,
+  takePair,
+  toEndpoint,
+} from '../../../src/engine/endpoint.js';
 import { native } from '../../../src/native.js';
-import { bytesOf, clear, connectPair, descriptorOf, descriptors, makeBed, readAll, readBytes, settled, until } from '../../support/flow-bed.js';
+import {
+  bytesOf,
+  clear,
+  connectPair,
+  descriptorOf,
+  descriptors,
+  makeBed,
+  readAll,
+  readBytes,
+  settled,
+  until,
+} from '../../support/flow-bed.js';
 
 const engine = await SpliceEngine.open();
 afterAll(() => engine.close());
@@ -51,23 +70,21 @@ describe("Node's handle", () => {
     clear(near, far);
   });
 
-  test('a read of what is buffered starts the handle again: the reason for the order in lendPair()', async () => {
+  test('a read of what is buffered starts the handle again: the reason for the order in borrowBuffered()', async () => {
     const { near, far } = await connectPair();
     far.write('abc');
     near.read(0);
     await until('buffered', () => near.readableLength === 3);
     stopReading(toEndpoint(near, 'client'));
-    const other = await connectPair();
-    const [lent, idle] = lendPair(toEndpoint(near, 'client'), toEndpoint(other.near, 'upstream'), 2, 0);
+    const lent = borrowBuffered(toEndpoint(near, 'client'), 2);
     expect(Buffer.from(lent.head!).toString()).toBe('ab');
     expect(handleOf(near).reading).toBe(false);
     far.write('def');
     expect(await settled(() => near.bytesRead, 50)).toBe(3);
-    lent.giveBack(true);
-    idle.giveBack(false);
+    lent.giveBack();
     startReading(near);
     expect((await readBytes(near, 6)).toString()).toBe('abcdef');
-    clear(near, far, other.near, other.far);
+    clear(near, far);
   });
 
   test('a duplicate keeps the connection when Node closes its own: no FIN, no reset', async () => {
@@ -186,9 +203,25 @@ describe('kinds of sockets', () => {
     const directory = mkdtempSync(join(tmpdir(), 'endpoint-'));
     const [keyFile, certFile] = [join(directory, 'key'), join(directory, 'cert')];
     const subject = ['-subj', '/CN=localhost', '-days', '2', '-nodes'];
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-keyout', keyFile, '-out', certFile, ...subject], {
-      stdio: 'ignore',
-    });
+    execFileSync(
+      'openssl',
+      [
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:P-256',
+        '-keyout',
+        keyFile,
+        '-out',
+        certFile,
+        ...subject,
+      ],
+      {
+        stdio: 'ignore',
+      },
+    );
     const [key, cert] = [readFileSync(keyFile), readFileSync(certFile)];
     rmSync(directory, { recursive: true });
     const listener = tls.createServer({ key, cert, allowHalfOpen: true, pauseOnConnect: true } as tls.TlsOptions);
@@ -208,7 +241,10 @@ describe('kinds of sockets', () => {
     far.write('secret early');
     const flow = await engine.splice(near, other.near);
     expect(flow.backend).toBe('copy');
-    expect(flow.refusals).toContainEqual({ backend: 'splice', reason: 'the client is TLS: its bytes must pass through user space' });
+    expect(flow.refusals).toContainEqual({
+      backend: 'splice',
+      reason: 'the client is TLS: its bytes must pass through user space',
+    });
     expect((await readBytes(other.far, 12)).toString()).toBe('secret early');
     const sent = bytesOf(300_000);
     other.far.write(sent);

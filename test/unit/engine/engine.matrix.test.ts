@@ -25,7 +25,9 @@ interface Subject {
   dispose: () => void;
 }
 
-const socketSubject = async (prepare: (near: net.Socket) => Promise<void> | void = () => undefined): Promise<Subject> => {
+const socketSubject = async (
+  prepare: (near: net.Socket) => Promise<void> | void = () => undefined,
+): Promise<Subject> => {
   const { near, far } = await connectPair();
   await prepare(near);
   return { value: near, proof: () => stillConnected(near, far), dispose: () => clear(near, far) };
@@ -187,7 +189,8 @@ describe.each(Object.keys(MATRIX))('%s', (state) => {
   test.each(CALLS)('%s, column %i', async (_name, column, call, place) => {
     const subject = await SUBJECTS[state]!();
     const partner = await connectPair();
-    const pair = place === 'client' ? ([subject.value, partner.near] as const) : ([partner.near, subject.value] as const);
+    const pair: [net.Socket | number, net.Socket | number] = [subject.value, partner.near];
+    if (place === 'upstream') pair.reverse();
     const expected = MATRIX[state]![column]!;
     const before = engine.flows().next().done;
 

@@ -28,7 +28,7 @@ const MIB = 1024 * 1024;
 async function pour(socket: net.Socket, length: number, end = true): Promise<string> {
   const hash = createHash('sha1');
   const block = bytesOf(MIB);
-  for (let left = length; left > 0; ) {
+  for (let left = length; left > 0;) {
     const chunk = block.subarray(0, Math.min(left, block.length));
     hash.update(chunk);
     left -= chunk.length;
@@ -64,7 +64,7 @@ async function fill(socket: net.Socket): Promise<number> {
   return written();
 }
 
-describe.each(BACKENDS_UNDER_TEST)('$title', ({ name, options, watchesUnread }) => {
+describe.each(BACKENDS_UNDER_TEST)('$title', ({ name, options, watchesUnread, afterFin = name }) => {
   let engine: SpliceEngine;
   beforeAll(async () => {
     engine = await SpliceEngine.open(options);
@@ -151,8 +151,12 @@ describe.each(BACKENDS_UNDER_TEST)('$title', ({ name, options, watchesUnread }) 
     test('FIN before the reply', async () => {
       const bed = await makeBed();
       bed.caller.end('all I have to say');
-      await until('the FIN has come', () => native().describe((bed.client as never as { _handle: { fd: number } })._handle.fd).tcpState === 8);
-      await spliced(bed, { reply: Buffer.from('ok ') });
+      await until(
+        'the FIN has come',
+        () => native().describe((bed.client as never as { _handle: { fd: number } })._handle.fd).tcpState === 8,
+      );
+      const flow = await engine.splice(bed.client, bed.upstream, { reply: Buffer.from('ok ') });
+      expect(flow.backend).toBe(afterFin);
       expect((await readAll(bed.server)).toString()).toBe('all I have to say');
       bed.server.end('bye');
       expect((await readAll(bed.caller)).toString()).toBe('ok bye');
@@ -160,7 +164,9 @@ describe.each(BACKENDS_UNDER_TEST)('$title', ({ name, options, watchesUnread }) 
 
     test('over raw descriptors, with spliceNow', async () => {
       const bed = await makeBed();
-      const flow = engine.spliceNow(rawDescriptor(bed.client), rawDescriptor(bed.upstream), { reply: Buffer.from('ok ') });
+      const flow = engine.spliceNow(rawDescriptor(bed.client), rawDescriptor(bed.upstream), {
+        reply: Buffer.from('ok '),
+      });
       bed.caller.end('up');
       expect((await readAll(bed.server)).toString()).toBe('up');
       bed.server.end('down');
@@ -217,7 +223,8 @@ describe.each(BACKENDS_UNDER_TEST)('$title', ({ name, options, watchesUnread }) 
   });
 
   describe.each(['caller', 'server'] as const)('reset by the %s', (who) => {
-    const sides = (bed: Bed) => (who === 'caller' ? [bed.caller, bed.server] : [bed.server, bed.caller]) as [net.Socket, net.Socket];
+    const sides = (bed: Bed) =>
+      (who === 'caller' ? [bed.caller, bed.server] : [bed.server, bed.caller]) as [net.Socket, net.Socket];
     const reason = who === 'caller' ? 'client-reset' : 'upstream-reset';
 
     test('is passed on as a reset', async () => {
@@ -251,6 +258,8 @@ describe.each(BACKENDS_UNDER_TEST)('$title', ({ name, options, watchesUnread }) 
       const slot = reactor.adopt(rawDescriptor(breaker));
       reactor.send(slot, Buffer.from('x'));
       const flow = engine.spliceNow(rawDescriptor(bed.client), rawDescriptor(bed.upstream));
+      // A flow that grows old changes threads, and the new one looks at the sockets afresh: not what is tested here.
+      await sleep(250);
       // Without a turn of the event loop in between: one wake-up tells of both.
       reactor.linger(slot);
       reactor.close(slot, true);

@@ -13,7 +13,17 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SpliceEngine } from '../../../src/engine/engine.js';
 import { BACKENDS_UNDER_TEST } from '../../support/backends.js';
-import { bytesOf, clear, connectPair, makeBed, portOf, readAll, readBytes, settled, until } from '../../support/flow-bed.js';
+import {
+  bytesOf,
+  clear,
+  connectPair,
+  makeBed,
+  portOf,
+  readAll,
+  readBytes,
+  settled,
+  until,
+} from '../../support/flow-bed.js';
 
 const MIB = 1024 * 1024;
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -27,7 +37,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-describe.each(BACKENDS_UNDER_TEST)('$title', ({ name, options }) => {
+describe.each(BACKENDS_UNDER_TEST)('$title', ({ options }) => {
   let engine: SpliceEngine;
   beforeAll(async () => {
     engine = await SpliceEngine.open({ ...options, relayThreads: 1 });
@@ -207,10 +217,14 @@ test('no descriptor left for a pipe: flows are copied, and finish', () => {
     await engine.close();
     process.exit(0);
   `;
-  const output = execFileSync('sh', ['-c', 'ulimit -n 120; exec "$0" --input-type=module -e "$1"', process.execPath, program], {
-    encoding: 'utf8',
-    timeout: 20_000,
-  });
+  const output = execFileSync(
+    'sh',
+    ['-c', 'ulimit -n 120; exec "$0" --input-type=module -e "$1"', process.execPath, program],
+    {
+      encoding: 'utf8',
+      timeout: 20_000,
+    },
+  );
   const line = `end ${8 * MIB} ${8 * MIB}`;
   expect(output.trim().split('\n')).toEqual(['EMFILE', line, line, line, line, line, line]);
 });
@@ -246,9 +260,13 @@ test('no descriptor left for a duplicate: the hand-over fails, and both sockets 
     console.log('the one is free again');
     process.exit(0);
   `;
-  const output = execFileSync('sh', ['-c', 'ulimit -n 100; exec "$0" --input-type=module -e "$1"', process.execPath, program], {
-    encoding: 'utf8',
-    timeout: 20_000,
-  });
+  const output = execFileSync(
+    'sh',
+    ['-c', 'ulimit -n 100; exec "$0" --input-type=module -e "$1"', process.execPath, program],
+    {
+      encoding: 'utf8',
+      timeout: 20_000,
+    },
+  );
   expect(output.trim().split('\n')).toEqual(['EMFILE', 'copy true', 'early late', 'the one is free again']);
 });

@@ -22,29 +22,45 @@ describe('counting', () => {
   test('clients count together in all threads, and each for itself', () => {
     const a = new Limits({ ...NONE, perClient: 2 }, quota);
     const b = new Limits({ ...NONE, perClient: 2 }, other);
-    expect([a.enter('x'), b.enter('x'), a.enter('x'), b.enter('x')]).toEqual([true, true, false, false]);
-    expect(b.enter('y')).toBe(true);
+    expect([a.enter('x'), b.enter('x'), a.enter('x'), b.enter('x')]).toEqual([
+      'counted',
+      'counted',
+      'refused',
+      'refused',
+    ]);
+    expect(b.enter('y')).toBe('counted');
     expect([a.total, b.total]).toEqual([1, 2]);
-    b.leave('x');
-    expect([a.enter('x'), b.enter('x')]).toEqual([true, false]);
+    b.leave('x', 'counted');
+    expect([a.enter('x'), b.enter('x')]).toEqual(['counted', 'refused']);
   });
 
   test('users count together too, and are no clients', () => {
     const a = new Limits({ ...NONE, perClient: 1, perUser: 1 }, quota);
     const b = new Limits({ ...NONE, perClient: 1, perUser: 1 }, other);
-    expect(a.enter('10.0.0.1')).toBe(true);
+    expect(a.enter('10.0.0.1')).toBe('counted');
     expect([b.enterUser('10.0.0.1'), a.enterUser('10.0.0.1')]).toEqual([true, false]);
     b.leaveUser('10.0.0.1');
     expect(a.enterUser('10.0.0.1')).toBe(true);
   });
 
   test('a limit that is lowered cuts nobody off and lets nobody in', () => {
-    const limits = new Limits(NONE, quota);
-    expect([limits.enter('x'), limits.enter('x')]).toEqual([true, true]);
+    const limits = new Limits({ ...NONE, perClient: 3 }, quota);
+    expect([limits.enter('x'), limits.enter('x')]).toEqual(['counted', 'counted']);
     limits.settings = { ...NONE, perClient: 2 };
-    expect(limits.enter('x')).toBe(false);
-    limits.leave('x');
-    expect(limits.enter('x')).toBe(true);
+    expect(limits.enter('x')).toBe('refused');
+    limits.leave('x', 'counted');
+    expect(limits.enter('x')).toBe('counted');
+  });
+
+  test('a limit that is set counts those that come after it', () => {
+    const limits = new Limits(NONE, quota);
+    expect(limits.enter('x')).toBe('uncounted');
+    limits.settings = { ...NONE, perClient: 1 };
+    expect([limits.enter('x'), limits.enter('x')]).toEqual(['counted', 'refused']);
+    limits.leave('x', 'uncounted');
+    expect(limits.enter('x')).toBe('refused');
+    limits.leave('x', 'counted');
+    expect(limits.enter('x')).toBe('counted');
   });
 
   test('pools are strangers to each other', () => {
