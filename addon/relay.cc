@@ -51,7 +51,7 @@ Relay::Relay(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Relay>(info) {
   const auto settings = info[0].As<Napi::Object>();
   const auto count = static_cast<size_t>(std::max(1.0, NumberOr(settings, "threads", 1)));
   const RelaySettings thread_settings{
-      static_cast<size_t>(NumberOr(settings, "pipeSize", 256 * 1024)),
+      static_cast<size_t>(NumberOr(settings, "pipeSize", 128 * 1024)),
       CountOrNever(NumberOr(settings, "spliceAfter", 64 * 1024))};
   reports_ = std::make_unique<ReportQueue>(env, info[1].As<Napi::Function>(), [this] { StopThreads(); });
   for (size_t i = 0; i < count; i++) {

@@ -30,7 +30,7 @@ export interface EngineOptions {
   idleTimeoutMs?: number;
   /** Native relay threads of the `splice` backend. **Default:** the processors, at most 4. */
   relayThreads?: number;
-  /** Bytes asked of each pipe. **Default:** 262144. */
+  /** Bytes asked of each pipe. **Default:** 131072. */
   pipeSize?: number;
   /**
    * Bytes that a direction of the `splice` backend copies before it goes over to splice(2), which
@@ -129,7 +129,7 @@ export class SpliceEngine {
     requireNumber('idleTimeoutMs', options.idleTimeoutMs ?? 0, 0, Infinity);
     const { backends, capabilities } = await buildBackends(asked, {
       threads,
-      pipeSize: options.pipeSize ?? 256 * 1024,
+      pipeSize: options.pipeSize ?? 128 * 1024,
       spliceAfter: options.spliceAfter ?? 64 * 1024,
     });
     if (asked !== 'auto' && !backends.has(asked)) {
