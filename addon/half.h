@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Stage relay: one direction of a flow, from one socket to the other.
 //
-// Runs in a relay thread only; the counter may be read from any thread. It starts by copying
-// through the thread's buffer and goes over to splice(2) once the direction proves bulky: below
+// Runs on its relay loop's thread only; the counter may be read from any. It starts by copying
+// through the loop's buffer and goes over to splice(2) once the direction proves bulky: below
 // a few KiB a copy is cheaper than a pipe (HAProxy and 3proxy found the same).
 //
 // Readiness is edge-triggered, so `readable` and `writable` are what is known, not what epoll
@@ -18,7 +18,7 @@
 
 namespace symsplice {
 
-// What a half is lent for one turn by its thread.
+// What a half is lent for one turn by its loop.
 struct Workspace {
   PipePool* pipes;
   std::vector<uint8_t> buffer;   // copies go through here

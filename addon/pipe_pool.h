@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Stage relay: the pipes through which splice(2) moves bytes. One pool a relay thread, no locks.
+// Stage relay: the pipes through which splice(2) moves bytes. One pool a relay loop, no locks.
 // A half holds a pipe only while bytes are in it, so idle flows cost no pipe.
 #pragma once
 

@@ -64,7 +64,7 @@ Relay::Relay(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Relay>(info) {
   }
   inline_ = std::make_unique<RelayInline>(
       env, thread_settings, reports_.get(),
-      [this](std::unique_ptr<Flow> flow) { ThreadOf(flow->id)->Add(std::move(flow)); });
+      [this](std::unique_ptr<Flow> flow) { LeastLoaded()->Add(std::move(flow)); });
   if (const int error = inline_->error(); error != 0) {
     StopThreads();
     ThrowErrno(env, error, "epoll_create1");
@@ -73,20 +73,26 @@ Relay::Relay(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Relay>(info) {
   Ref();  // running: not to be collected before stop()
 }
 
-// A thread is named by its flows' numbers: id modulo the count of threads.
-RelayThread* Relay::ThreadOf(uint64_t id) {
-  return threads_.empty() ? nullptr : threads_[id % threads_.size()].get();
+// Chosen when a flow moves on, not when it begins: only then do the threads' sizes say who has
+// how much to do, and a burst of flows is spread.
+RelayThread* Relay::LeastLoaded() {
+  return std::min_element(threads_.begin(), threads_.end(),
+                          [](const auto& a, const auto& b) { return a->size() < b->size(); })
+      ->get();
+}
+
+// The thread that carries the flow; null when none does (any more).
+RelayThread* Relay::ThreadWith(uint64_t id) {
+  const auto found = std::find_if(threads_.begin(), threads_.end(),
+                                  [id](const auto& thread) { return thread->Has(id); });
+  return found == threads_.end() ? nullptr : found->get();
 }
 
 // add(client, upstream, idleMs, reply, clientHead, upstreamHead, bounded, maxBytes, prepared) -> id
 // bounded: 0 both directions for good; 1 only up, 2 only down, to maxBytes, descriptors lent.
 Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
   if (threads_.empty()) return ThrowErrno(info.Env(), ESHUTDOWN, "relay");
-  size_t index = 0;
-  for (size_t i = 1; i < threads_.size(); i++) {
-    if (threads_[i]->size() < threads_[index]->size()) index = i;
-  }
-  const uint64_t id = next_++ * threads_.size() + index;
+  const uint64_t id = next_++;
   const int bounded = info[6].As<Napi::Number>().Int32Value();
   int client = info[0].As<Napi::Number>().Int32Value();
   int upstream = info[1].As<Napi::Number>().Int32Value();
@@ -130,17 +136,21 @@ Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
 
 Napi::Value Relay::Counters(const Napi::CallbackInfo& info) {
   const auto id = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
-  RelayThread* thread = ThreadOf(id);
   auto out = info[1].As<Napi::Float64Array>();
-  const bool found = thread != nullptr && out.ElementLength() >= 4 &&
-                     (inline_->Counters(id, out.Data()) || thread->Counters(id, out.Data()));
+  bool found = false;
+  if (!threads_.empty() && out.ElementLength() >= 4) {
+    found = inline_->Counters(id, out.Data()) ||
+            std::any_of(threads_.begin(), threads_.end(),
+                        [&](const auto& thread) { return thread->Counters(id, out.Data()); });
+  }
   return Napi::Boolean::New(info.Env(), found);
 }
 
 Napi::Value Relay::End(const Napi::CallbackInfo& info) {
   const auto id = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
-  RelayThread* thread = ThreadOf(id);
-  if (thread != nullptr && !inline_->End(id)) thread->End(id);
+  if (!threads_.empty() && !inline_->End(id)) {
+    if (RelayThread* thread = ThreadWith(id)) thread->End(id);
+  }
   return info.Env().Undefined();
 }
 

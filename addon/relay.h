@@ -26,7 +26,8 @@ class Relay : public Napi::ObjectWrap<Relay> {
   Napi::Value End(const Napi::CallbackInfo& info);
   Napi::Value Stop(const Napi::CallbackInfo& info);
 
-  RelayThread* ThreadOf(uint64_t id);
+  RelayThread* LeastLoaded();
+  RelayThread* ThreadWith(uint64_t id);
   void StopThreads();
 
   // Threads and inline loop push into the queue, and the inline loop hands flows to the threads:

@@ -7,6 +7,9 @@ namespace symsplice {
 namespace {
 
 constexpr uint64_t kSweepMs = 50;
+// Not 0: up to libuv 1.48 a timer that starts itself anew with 0 runs again before anything else
+// does, and JavaScript would get no turn while a flow is busy.
+constexpr uint64_t kSoonMs = 1;
 constexpr uint64_t kYoungMs = 100;  // older flows move on to a thread
 
 }  // namespace
@@ -85,11 +88,11 @@ void RelayInline::MoveOn(uint64_t before_ms) {
   for (std::unique_ptr<Flow>& flow : loop_.TakeGrown(before_ms)) grown_(std::move(flow));
 }
 
-// The timer runs while flows are here: at once when some are ready, else at the sweep's pace.
+// The timer runs while flows are here: soon when some are ready, else at the sweep's pace.
 void RelayInline::KeepTime() {
   if (loop_.size() == 0) return;
-  const bool at_once = loop_.Timeout() == 0;
-  if (sweeping_ && !at_once) return;
+  const bool soon = loop_.Timeout() == 0;
+  if (sweeping_ && !soon) return;
   sweeping_ = true;
   uv_timer_start(
       &watch_->timer,
@@ -97,7 +100,7 @@ void RelayInline::KeepTime() {
         auto* watch = static_cast<Watch*>(timer->data);
         if (watch->owner != nullptr) watch->owner->Sweep();
       },
-      at_once ? 0 : kSweepMs, 0);
+      soon ? kSoonMs : kSweepMs, 0);
 }
 
 }  // namespace symsplice

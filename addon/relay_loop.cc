@@ -23,6 +23,17 @@ constexpr uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOL
 constexpr uint64_t kLongestWaitMs = 60'000;
 constexpr uint64_t kShortestScanMs = 10;
 
+// With FIN when all was relayed, else with RST, so that a cut stream never looks whole, however
+// it came to be cut. The duplicates of a bounded flow only close: what they name is lent.
+void CloseSockets(const Flow& flow, int reason) {
+  if (!flow.bounded && reason != SPLICE_CLOSE_END) {
+    SetReset(flow.client);
+    SetReset(flow.upstream);
+  }
+  close(flow.client);
+  close(flow.upstream);
+}
+
 }  // namespace
 
 uint64_t RelayLoop::NowMs() {
@@ -40,10 +51,7 @@ RelayLoop::RelayLoop(const RelaySettings& settings, ReportQueue* reports)
 }
 
 RelayLoop::~RelayLoop() {
-  for (auto& [id, flow] : flows_) {
-    close(flow->client);
-    close(flow->upstream);
-  }
+  for (auto& [id, flow] : flows_) CloseSockets(*flow, SPLICE_CLOSE_ABORTED);
   if (epoll_ >= 0) close(epoll_);
 }
 
@@ -73,6 +81,11 @@ bool RelayLoop::Counters(uint64_t id, double out[4]) {
   out[2] = flow.state.load(std::memory_order_relaxed);
   out[3] = now > active ? static_cast<double>(now - active) : 0;
   return true;
+}
+
+bool RelayLoop::Has(uint64_t id) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return flows_.count(id) != 0;
 }
 
 void RelayLoop::Admit(Flow* flow) {
@@ -257,19 +270,13 @@ void RelayLoop::Unwatch(Flow* flow) {
 }
 
 // Teardown. a) Nobody serves the flow any more: `over` is set, and its sockets leave the epoll
-// set. b) Its sockets close: with FIN when all was relayed, else with RST, so that a cut stream
-// never looks whole; lent sockets stay open. c) The report goes out, d) the memory at the end of
-// the turn, when no collected event can point at it.
+// set. b) Its sockets close, see CloseSockets(). c) The report goes out, d) the memory at the end
+// of the turn, when no collected event can point at it.
 void RelayLoop::Finish(Flow* flow, int reason, int error) {
   flow->over = true;
   finished_.push_back(flow);
   Unwatch(flow);
-  if (!flow->bounded && reason != SPLICE_CLOSE_END) {
-    SetReset(flow->client);
-    SetReset(flow->upstream);
-  }
-  close(flow->client);
-  close(flow->upstream);
+  CloseSockets(*flow, reason);
   flow->state.store(SPLICE_FLOW_CLOSED, std::memory_order_relaxed);
   const Report report{flow->id, reason, error, flow->up.moved(), flow->down.moved(),
                       static_cast<double>(now_ms_ - std::min(now_ms_, flow->started_ms))};

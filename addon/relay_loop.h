@@ -61,7 +61,7 @@ struct RelaySettings {
 class RelayLoop {
  public:
   RelayLoop(const RelaySettings& settings, ReportQueue* reports);
-  // Ends every flow without a report: descriptors are closed, pipes too.
+  // Ends every flow without a report: by RST to both sides.
   ~RelayLoop();
   RelayLoop(const RelayLoop&) = delete;
   RelayLoop& operator=(const RelayLoop&) = delete;
@@ -74,6 +74,7 @@ class RelayLoop {
   Flow* Insert(std::unique_ptr<Flow> flow);
   // False when the flow is gone. out: bytes up, bytes down, state, ms since the last byte.
   bool Counters(uint64_t id, double out[4]);
+  bool Has(uint64_t id);
   size_t size() const { return size_.load(std::memory_order_relaxed); }
 
   // The loop's own thread from here on.

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <system_error>
 #include <utility>
 
 namespace symsplice {
@@ -25,8 +26,14 @@ int RelayThread::Start() {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { Run(); });
+  int error = 0;
+  try {
+    thread_ = std::thread([this] { Run(); });
+  } catch (const std::system_error& failure) {
+    error = failure.code().value();  // EAGAIN: a limit of threads or memory
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error != 0) return error;
   pthread_setname_np(thread_.native_handle(), "splice-relay");
   return 0;
 }

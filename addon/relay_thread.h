@@ -28,6 +28,7 @@ class RelayThread {
   void Add(std::unique_ptr<Flow> flow);
   // Ends a flow by RST to both sides; ignored when it is gone.
   void End(uint64_t id);
+  bool Has(uint64_t id) { return loop_.Has(id); }
   bool Counters(uint64_t id, double out[4]) { return loop_.Counters(id, out); }
   size_t size() const { return loop_.size(); }
 

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <ctime>
+#include <system_error>
 #include <utility>
 
 #include "socket.h"
@@ -47,7 +48,11 @@ int SockmapThread::Start() {
   event.events = EPOLLIN | EPOLLET;
   event.data.ptr = nullptr;
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) < 0) return errno;
-  thread_ = std::thread([this] { Run(); });
+  try {
+    thread_ = std::thread([this] { Run(); });
+  } catch (const std::system_error& failure) {
+    return failure.code().value();  // EAGAIN: a limit of threads or memory
+  }
   pthread_setname_np(thread_.native_handle(), "splice-sockmap");
   return 0;
 }
@@ -150,13 +155,14 @@ void SockmapThread::Run() {
       }
     }
     for (SockmapFlow* flow : std::exchange(waiting_, {})) {
+      flow->waiting = false;
       if (flow->over) continue;
       const uint64_t up = flow->up.retry_at_us;
       const uint64_t down = flow->down.retry_at_us;
       if ((up != 0 && up <= now_us_) || (down != 0 && down <= now_us_)) {
         Enqueue(flow);
-      } else if (up != 0 || down != 0) {
-        waiting_.push_back(flow);
+      } else {
+        AwaitRetry(flow);
       }
     }
     turn.swap(ready_);
@@ -257,7 +263,14 @@ void SockmapThread::Enqueue(SockmapFlow* flow) {
 void SockmapThread::Work(SockmapFlow* flow) {
   if (Advance(flow, true)) return;
   if (Advance(flow, false)) return;
-  if (flow->up.retry_at_us != 0 || flow->down.retry_at_us != 0) waiting_.push_back(flow);
+  AwaitRetry(flow);
+}
+
+// Once only: while one direction waits, events of the other may come by the thousand.
+void SockmapThread::AwaitRetry(SockmapFlow* flow) {
+  if (flow->waiting || (flow->up.retry_at_us == 0 && flow->down.retry_at_us == 0)) return;
+  flow->waiting = true;
+  waiting_.push_back(flow);
 }
 
 void SockmapThread::Retry(SockmapFlow::Direction* direction) {

@@ -46,6 +46,7 @@ struct SockmapFlow {
   Side client_side{this, true};
   Side upstream_side{this, false};
   bool ready = false;    // is on the ready list
+  bool waiting = false;  // is on the waiting list
   bool over = false;     // is on the finished list: do not touch again
   uint64_t started_ms = 0;
   size_t place = 0;       // in the thread's list of live flows
@@ -84,6 +85,7 @@ class SockmapThread {
   // Moves one direction; true when the flow is over.
   bool Advance(SockmapFlow* flow, bool is_up);
   void Retry(SockmapFlow::Direction* direction);
+  void AwaitRetry(SockmapFlow* flow);
   void Finish(SockmapFlow* flow, int reason, int error);
   void Scan();
   uint64_t WaitMicroseconds() const;  // UINT64_MAX: for ever

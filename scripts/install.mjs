@@ -29,8 +29,9 @@ function build() {
   });
   if (built.status === 0) return true;
   console.error(
-    'symsplice: the addon could not be built. It needs a C++20 compiler, cmake, clang and llvm, libbpf-dev,\n' +
-      'libelf-dev, zlib1g-dev and libuv1-dev (Debian, Ubuntu). Install them and run: npm rebuild symsplice',
+    'symsplice: the addon could not be built. It needs Linux and, on Debian or Ubuntu,\n' +
+      '  apt-get install g++ make cmake clang llvm libbpf-dev libelf-dev zlib1g-dev libuv1-dev\n' +
+      'Then run: npm rebuild symsplice',
   );
   return false;
 }

@@ -100,3 +100,10 @@ export class ConfigError extends SpliceError {
 export function assertNever(value: never): never {
   throw new TypeError(`unreachable: ${JSON.stringify(value)}`);
 }
+
+/** Makes of an error what it is when an event's listener throws it, the process' uncaught exception; the caller goes on. */
+export function throwUncaught(error: unknown): void {
+  process.nextTick(() => {
+    throw error;
+  });
+}

@@ -192,6 +192,11 @@ export function builtFile(built: string, shipped: string): string[] {
   ];
 }
 
+/** npm runs a package's own install script only when told to, so the way to it stands where it is missed. */
+const BUILD_IT =
+  'build it with "npm rebuild symsplice", or "npm run build" in a checkout (Linux only; on Debian and Ubuntu it takes ' +
+  'g++ make cmake clang llvm libbpf-dev libelf-dev zlib1g-dev libuv1-dev)';
+
 function load(): Native {
   const require = createRequire(import.meta.url);
   const failures: string[] = [];
@@ -206,14 +211,14 @@ function load(): Native {
     if (native.abiVersion !== ABI_VERSION) {
       throw new SpliceError(
         'ERR_SPLICE_ABI',
-        `${file} was built for ABI ${native.abiVersion}, this package has ABI ${ABI_VERSION}: run "npm run build"`,
+        `${file} was built for ABI ${native.abiVersion}, this package has ABI ${ABI_VERSION}: ${BUILD_IT}`,
       );
     }
     return native;
   }
   throw new SpliceError(
     'ERR_SPLICE_ADDON',
-    `the native addon does not load; run "npm run build" (needs Linux and the packages that scripts/setup installs)\n  ${failures.join('\n  ')}`,
+    `the native addon does not load here: ${BUILD_IT}\n  ${failures.join('\n  ')}`,
   );
 }
 

@@ -3,6 +3,7 @@
  * from where the bytes move.
  */
 import type { CloseReason, FlowStateName } from '../abi.gen.js';
+import { throwUncaught } from '../errors.js';
 import type { BackendName, Carrier, CarrierEnd, Refusal } from './backend.js';
 
 /** How a flow ended. */
@@ -56,7 +57,13 @@ export class Flow {
       this.#end = end;
       this.#carrier = undefined;
       onEnd(this);
-      for (const listener of this.#listeners ?? []) listener(end);
+      for (const listener of this.#listeners ?? []) {
+        try {
+          listener(end);
+        } catch (error) {
+          throwUncaught(error); // the others must hear of the end as well
+        }
+      }
     });
   }
 

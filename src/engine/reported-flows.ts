@@ -1,5 +1,6 @@
 /** Stage teardown: reports of the addon's relay threads, matched to the flows that wait for them. */
 import { CLOSE_REASON_NAMES } from '../abi.gen.js';
+import { throwUncaught } from '../errors.js';
 import { REPORT_WORDS } from '../native.js';
 import type { CarrierEnd } from './backend.js';
 
@@ -13,18 +14,27 @@ export class ReportedFlows {
 
   /** Takes a batch of reports, as the addon lays them out: see `REPORT_WORDS`. */
   deliver(words: Float64Array): void {
-    for (let i = 0; i < words.length; i += REPORT_WORDS) {
-      const id = words[i]!;
-      const onEnd = this.#ends.get(id);
-      this.#ends.delete(id);
-      onEnd?.({
-        reason: CLOSE_REASON_NAMES[words[i + 1]!]!,
-        errno: words[i + 2]!,
-        bytesUp: words[i + 3]!,
-        bytesDown: words[i + 4]!,
-        durationMs: words[i + 5]!,
-      });
+    for (let at = 0; at < words.length; at += REPORT_WORDS) {
+      try {
+        this.#report(words, at);
+      } catch (error) {
+        // Uncaught, as from any event; but the batch's other flows must not lose their ends.
+        throwUncaught(error);
+      }
     }
+  }
+
+  #report(words: Float64Array, at: number): void {
+    const id = words[at]!;
+    const onEnd = this.#ends.get(id);
+    this.#ends.delete(id);
+    onEnd?.({
+      reason: CLOSE_REASON_NAMES[words[at + 1]!]!,
+      errno: words[at + 2]!,
+      bytesUp: words[at + 3]!,
+      bytesDown: words[at + 4]!,
+      durationMs: words[at + 5]!,
+    });
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Backend `splice`: native threads move the bytes by splice(2), small transfers by copying.
- * Needs no privilege. The mover itself is addon/half.cc and addon/relay_thread.cc.
+ * Needs no privilege. The mover itself is addon/half.cc and addon/relay_loop.cc.
  */
 import { FLOW_STATE_NAMES } from '../abi.gen.js';
 import { SpliceError } from '../errors.js';

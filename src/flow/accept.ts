@@ -18,7 +18,7 @@ export function accept(context: FlowContext, slot: number, peer: Uint8Array): vo
     context.host.close(slot, true);
     return;
   }
-  const connection = new Connection(slot, client, seat, context.policy.users !== undefined);
+  const connection = new Connection(slot, client, seat, context.policy.users);
   context.handshaking.add(connection);
   context.host.own(slot, new ClientOwner(context, connection));
 }

@@ -56,6 +56,8 @@ export class Connection {
   readonly slot: number;
   readonly client: SocketAddress;
   readonly seat: Seat;
+  /** Who might log in when it came; a handshake that began with users ends with users. */
+  readonly users: Users | undefined;
   readonly startedAt = performance.now();
   readonly handshake: SocksHandshake;
   target: Target | undefined;
@@ -69,10 +71,11 @@ export class Connection {
   upstream: SocketAddress | undefined;
   flow: Flow | undefined;
 
-  constructor(slot: number, client: SocketAddress, seat: Seat, requireAuthentication: boolean) {
+  constructor(slot: number, client: SocketAddress, seat: Seat, users: Users | undefined) {
     this.seat = seat;
     this.slot = slot;
     this.client = client;
-    this.handshake = new SocksHandshake({ requireAuthentication });
+    this.users = users;
+    this.handshake = new SocksHandshake({ requireAuthentication: users !== undefined });
   }
 }

@@ -71,7 +71,8 @@ async function authenticate(
   user: string,
   password: string,
 ): Promise<void> {
-  const { users } = context.policy;
+  // A reload that takes the users away must not make a name true that nobody has checked.
+  const users = context.policy.users ?? connection.users;
   let right = users === undefined;
   try {
     if (users !== undefined) right = await users.verify(user, password);
@@ -115,7 +116,7 @@ async function resolve(context: FlowContext, connection: Connection, target: Tar
     deny(context, connection);
     return;
   }
-  const resolution = await context.resolver.resolve(target.host);
+  const resolution = await context.resolver.resolve(target.host, () => connection.stage === 'connect');
   if (connection.stage !== 'connect') return;
   if (resolution.ok) race(context, connection, target, resolution.addresses);
   else refuse(context, connection, resolution.failure);

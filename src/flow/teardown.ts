@@ -37,15 +37,31 @@ export function abandon(context: FlowContext, connection: Connection, reason: Ea
   settle(context, connection, reason);
 }
 
+/**
+ * Who lingers has no seat any more, so that clients that are turned away keep nobody out. Their number is bounded
+ * instead: else whoever is turned away fast enough would take every descriptor.
+ */
+const MOST_LINGERING = 256;
+
 function goodbye(context: FlowContext, connection: Connection, reason: string): void {
   const { slot } = connection;
   if (context.host.reactor.linger(slot)) {
     context.host.close(slot, false);
   } else {
+    // The oldest goes: it had the most time to read its reply.
+    if (context.lingering.size >= MOST_LINGERING) evict(context);
     context.host.own(slot, new LingeringOwner(context));
     context.lingering.add(slot);
   }
   settle(context, connection, reason);
+}
+
+function evict(context: FlowContext): void {
+  for (const slot of context.lingering.entries()) {
+    context.lingering.delete(slot);
+    context.host.close(slot, true);
+    return;
+  }
 }
 
 /** Waits, within a deadline, until the peer has read its reply and closed. */

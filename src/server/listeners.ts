@@ -9,7 +9,7 @@ import { decodeAddress } from '../flow/address.js';
 import { native, type Quota } from '../native.js';
 import { exposureMistake, formatAddress, type HostPort, type SocksConfig } from './config.js';
 import type { Logger } from './logging.js';
-import type { ReactorHost } from './reactor-host.js';
+import type { ListenerOwner, ReactorHost } from './reactor-host.js';
 import type { InheritedSocket } from './systemd.js';
 
 /** Connections that the kernel keeps for us; it caps this at net.core.somaxconn. */
@@ -70,6 +70,7 @@ function openListener({ host, port }: HostPort, reusePort: boolean): number {
   try {
     return native().listen(host, port, BACKLOG, reusePort);
   } catch (cause) {
+    if (cause instanceof SpliceError) throw cause; // no addon: it says itself what to do
     const where = formatAddress({ host, port });
     const code = (cause as NodeJS.ErrnoException).code ?? '';
     throw new SpliceError('ERR_SPLICE_LISTEN', `cannot listen on ${where}: ${ADVICE[code] ?? code}`, { cause });
@@ -87,7 +88,7 @@ export class Listeners {
   readonly addresses: readonly HostPort[];
   readonly #host: ReactorHost;
   readonly #logger: Logger;
-  readonly #slots: number[];
+  readonly #slots: number[] = [];
   #resting = false;
   #saidAt = -Infinity;
   #exhausted: NodeJS.Timeout | undefined;
@@ -103,13 +104,21 @@ export class Listeners {
     this.#host = host;
     this.#logger = logger;
     this.addresses = descriptors.map(localAddress);
-    this.#slots = descriptors.map((fd) =>
-      host.listen(fd, quota, {
-        onAccepted: (slot, _listener, peer) => accepted(slot, peer),
-        onAcceptFailed: (_listener, errno) => this.#exhaust(errno),
-        onFull: () => this.#rest('the limit of connections is reached'),
-      }),
-    );
+    const owner: ListenerOwner = {
+      onAccepted: (slot, _listener, peer) => accepted(slot, peer),
+      onAcceptFailed: (_listener, errno) => this.#exhaust(errno),
+      onFull: () => this.#rest('the limit of connections is reached'),
+    };
+    const waiting = [...descriptors];
+    try {
+      // The reactor owns a descriptor from the call on, and closes it when it cannot watch it.
+      for (let fd = waiting.shift(); fd !== undefined; fd = waiting.shift()) {
+        this.#slots.push(host.listen(fd, quota, owner));
+      }
+    } catch (error) {
+      for (const fd of waiting) native().close(fd);
+      throw error;
+    }
   }
 
   /** There may be a seat: accepts again if that was waited for. The reactor finds out who gets it. */

@@ -42,7 +42,13 @@ export function createLogger({ level, format, terminal, worker, destination }: L
     ignore: 'pid',
     translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
   });
-  return pino(options, { write: (line: string) => out.write(print(line)) });
+  return pino(options, { write: (line: string) => out.write(withoutControls(print(line))) });
+}
+
+// JSON leaves DEL and the C1 characters as they are, and terminals obey them: U+009B begins a sequence as ESC [ does.
+// Names come from clients.
+function withoutControls(line: string): string {
+  return line.replace(/[\u007f-\u009f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
 }
 
 let lastTime = { ms: 0, text: '' };

@@ -3,6 +3,7 @@
  * Runs on the thread that made it; owners must not keep the byte views that they are given.
  */
 import { REACTOR_EVENT, REACTOR_WORDS } from '../abi.gen.js';
+import { throwUncaught } from '../errors.js';
 import { native, type Quota, type Reactor } from '../native.js';
 
 /** What happens to a connection that is being accepted, shaken hands with, or connected. */
@@ -84,9 +85,7 @@ export class ReactorHost {
         this.#hand(at);
       } catch (error) {
         // Uncaught, as from any event; but the batch's other connections must not lose theirs.
-        process.nextTick(() => {
-          throw error;
-        });
+        throwUncaught(error);
       }
     }
   }

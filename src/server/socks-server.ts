@@ -106,9 +106,9 @@ export class SocksServer implements RunningServer {
         relaying: new Set(),
         onLeave: () => undefined,
       };
-      const listeners = new Listeners(host, descriptors, logger, quota, (slot, peer) => accept(context, slot, peer));
-      // The reactor owns them now.
-      descriptors.length = 0;
+      // Out of our hands, also when it fails.
+      const own = descriptors.splice(0);
+      const listeners = new Listeners(host, own, logger, quota, (slot, peer) => accept(context, slot, peer));
       return new SocksServer(options, context, listeners, quota);
     } catch (error) {
       for (const fd of descriptors) native().close(fd);

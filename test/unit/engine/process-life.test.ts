@@ -82,7 +82,8 @@ describe.each(['splice', 'copy'])('%s', (backend) => {
       const { parentPort } = await import('node:worker_threads');
       for (let i = 0; i < 10; i++) await flowOf(engine, i % 2 === 0 ? {} : { maxBytes: 10_000_000, direction: 'up' });
       parentPort.postMessage('live');
-      if ('${how}' === 'exit') process.exit(0);
+      // Not before it was heard: process.exit() in a worker drops what it has just posted.
+      if ('${how}' === 'exit') await once(parentPort, 'message'), process.exit(0);
       if ('${how}' === 'return') await engine.close(), process._getActiveHandles().forEach((end) => end.destroy?.());
     `;
     const program = `
@@ -92,6 +93,7 @@ describe.each(['splice', 'copy'])('%s', (backend) => {
         await once(worker, 'message');
         const gone = once(worker, 'exit');
         if ('${how}' === 'terminate') await worker.terminate();
+        if ('${how}' === 'exit') worker.postMessage('go');
         await gone;
       }
       await until(() => sockets() <= before.sockets && tasks() <= before.tasks);
@@ -100,6 +102,48 @@ describe.each(['splice', 'copy'])('%s', (backend) => {
     `;
     expect(run(program)).toBe('clean');
   });
+});
+
+test.each(['young', 'old'])('a stream that is cut by the end of its worker does not look whole: %s flow', (age) => {
+  // A young flow is with the inline loop, an old one with a relay thread.
+  const worker = `${COMMON}
+    const { parentPort, workerData } = await import('node:worker_threads');
+    const engine = await SpliceEngine.open({ backend: 'splice' });
+    engine.spliceNow(...workerData);
+    if ('${age}' === 'old') await new Promise((resolve) => setTimeout(resolve, 400));
+    parentPort.postMessage('live');
+  `;
+  const program = `
+    const [a, b] = [await pair(), await pair()];
+    const fds = [a.near, b.near].map((socket) => native().duplicate(socket._handle.fd));
+    for (const { near } of [a, b]) near.destroy();
+    const fates = [a.far, b.far].map((far) => new Promise((resolve) => {
+      far.on('end', () => resolve('end')).on('error', (error) => resolve(error.code)).resume();
+    }));
+    const worker = new Worker(${JSON.stringify(worker)}, { eval: true, workerData: fds });
+    await once(worker, 'message');
+    await worker.terminate();
+    console.log((await Promise.all(fates)).join(' '));
+    process.exit(0);
+  `;
+  expect(run(program)).toBe('ECONNRESET ECONNRESET');
+});
+
+test('what a listener of one flow throws is an uncaught exception, and the flows beside it still end', () => {
+  const program = `
+    process.on('uncaughtException', (error) => console.log(error.message));
+    const engine = await SpliceEngine.open({ backend: 'splice' });
+    const [one, two] = [await flowOf(engine), await flowOf(engine)];
+    one.flow.onClosed(() => { throw new Error('thrown by a listener'); });
+    one.flow.onClosed(() => console.log('the other listener'));
+    two.flow.onClosed(() => console.log('the other flow'));
+    // One turn, so one batch of reports.
+    one.flow.abort();
+    two.flow.abort();
+    await two.flow.closed;
+    process.exit(0);
+  `;
+  expect(run(program).split('\n').sort()).toEqual(['the other flow', 'the other listener', 'thrown by a listener']);
 });
 
 test('a live flow keeps the process alive, as a socket would', async () => {
@@ -173,4 +217,38 @@ test('what a callback throws is an uncaught exception, and the next events still
     setTimeout(() => net.connect(port, '127.0.0.1').on('error', () => undefined), 100);
   `;
   expect(run(program)).toBe('thrown in a batch\nthe next batch');
+});
+
+test('flows that begin together are spread over the relay threads', () => {
+  const program = `
+    const { readFileSync } = await import('node:fs');
+    const engine = await SpliceEngine.open({ backend: 'splice', relayThreads: 2 });
+    const beds = [];
+    for (let i = 0; i < 8; i++) beds.push([await pair(), await pair()]);
+    await Promise.all(beds.map(([a, b]) => engine.splice(a.near, b.near)));
+    const statusOf = (task) => readFileSync('/proc/self/task/' + task + '/status', 'utf8');
+    const threads = readdirSync('/proc/self/task').filter((task) => statusOf(task).includes('splice-relay'));
+    const waits = () => threads.map((task) => parseInt(statusOf(task).split('voluntary_ctxt_switches:')[1], 10));
+    const before = waits();
+    // Young flows are relayed on this thread; when all have moved on, both threads must have work.
+    await until(() => {
+      for (const [a] of beds) a.far.write('x');
+      for (const [, b] of beds) b.far.resume();
+      return waits().every((count, index) => count > before[index] + 5);
+    });
+    console.log('both');
+    process.exit(0);
+  `;
+  expect(run(program)).toBe('both');
+});
+
+test('a relay thread that cannot be started is an error, not the end of the process', () => {
+  const program = `
+    await SpliceEngine.open({ backend: 'splice', relayThreads: 256 }).catch((error) => console.log(error.code));
+    process.exit(0);
+  `;
+  const node = [process.execPath, '--input-type=module', '-e', COMMON + program];
+  // Address space for node itself, and not for the stacks of so many threads.
+  const output = execFileSync('sh', ['-c', 'ulimit -v 1500000; exec "$@"', 'sh', ...node], { encoding: 'utf8' });
+  expect(output.trim()).toBe('EAGAIN');
 });

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { errnoName } from '../../../src/errno.js';
 import { decodeAddress, formatEndpoint } from '../../../src/flow/address.js';
 import { Resolver } from '../../../src/flow/resolver.js';
+import { Gate } from '../../../src/socks/gate.js';
 import { native } from '../../../src/native.js';
 
 describe('addresses of the addon', () => {
@@ -54,5 +55,28 @@ describe('Resolver', () => {
       Promise.reject(Object.assign(new Error('no such name'), { code: 'ENOTFOUND' })),
     );
     expect(await resolver.resolve('nowhere.invalid')).toEqual({ ok: false, failure: 'name-not-found' });
+  });
+
+  test('questions wait their turn, and one that nobody wants any more is not asked', async () => {
+    const asked: string[] = [];
+    const answers: (() => void)[] = [];
+    const lookup = (name: string): Promise<string[]> => {
+      asked.push(name);
+      return new Promise((resolve) => answers.push(() => resolve(['192.0.2.1'])));
+    };
+    const resolver = new Resolver(lookup, new Gate(1, 2));
+    let patient = true;
+    const slow = resolver.resolve('slow.test');
+    const left = resolver.resolve('left.test', () => patient);
+    const kept = resolver.resolve('kept.test', () => patient);
+    void resolver.resolve('kept.test');
+    expect(await resolver.resolve('many.test')).toEqual({ ok: false, failure: 'limit' });
+    patient = false;
+    answers.shift()!();
+    expect(await slow).toMatchObject({ ok: true });
+    expect(await left).toEqual({ ok: false, failure: 'timed-out' });
+    answers.shift()!();
+    expect(await kept).toMatchObject({ ok: true });
+    expect(asked).toEqual(['slow.test', 'kept.test']);
   });
 });

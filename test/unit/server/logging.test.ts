@@ -120,3 +120,11 @@ describe('threads', () => {
     expect(written).toEqual(['äöü\n', 'ß\n']);
   });
 });
+
+test('a pretty line has no character that a terminal would obey', () => {
+  const { logger, lines } = capture({ format: 'pretty' });
+  logger.warn({ user: 'a\nb\u001b[31m\u009b31m\u007f' }, 'wrong user');
+  const text = lines.join('');
+  expect(text.trimEnd()).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+  expect(text).toContain('\\u009b31m\\u007f');
+});

@@ -356,6 +356,18 @@ describe('reload', () => {
     await echoes(inside);
   });
 
+  test('that takes the users away makes nobody true whose password was wrong', async () => {
+    const users = join(directory, 'reload-users');
+    await writeFile(users, `ann:${await hashPassword('one')}\n`);
+    const { port, server } = await start({ users });
+    const socket = await dial(port);
+    socket.write(greeting5(2));
+    await readBytes(socket, 2);
+    await server.reload(await loadConfig({ listen: ['0'] }));
+    socket.write(password5('ann', 'wrong'));
+    expect((await readBytes(socket, 2))[1]).not.toBe(0);
+  });
+
   test('refuses as a whole', async () => {
     const { port, server } = await start();
     const rules = join(directory, 'broken-rules');

@@ -1,0 +1,10 @@
+/** The documents whose words these tests hold against the program. */
+export const DOCUMENTS = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'THIRD_PARTY.md',
+  'docs/splice-socks.md',
+  'bench/README.md',
+] as const;
