@@ -40,6 +40,7 @@ Half::Result Half::Move(Workspace* workspace) {
     if (ended_) return Result::kEnded;
     if (left_ == 0) return Result::kLimited;
     if (!readable) return Result::kBlocked;
+    if (workspace->small_only && grown(workspace->splice_after)) return Result::kYield;
 
     const ssize_t n = grown(workspace->splice_after) ? ReadBySplice(workspace) : ReadByCopy(workspace);
     if (n > 0) {

@@ -23,13 +23,14 @@ struct Workspace {
   PipePool* pipes;
   std::vector<uint8_t> buffer;   // copies go through here
   uint64_t splice_after;         // bytes of a direction before splice(2); UINT64_MAX: never
+  bool small_only = false;       // a half that has grown is not served: it moves on
 };
 
 class Half {
  public:
   enum class Result {
     kBlocked,     // waits for an event
-    kYield,       // has used its turn and could go on
+    kYield,       // has used its turn, or grown too big for this loop, and could go on
     kEnded,       // the source's FIN was read, and every byte before it written
     kLimited,     // the bound was reached, and every byte before it written
     kFromFailed,  // error(): reading failed

@@ -179,7 +179,9 @@ Napi::Value Reactor::Listen(const Napi::CallbackInfo& info) {
     quota_ = Quota::Unwrap(info[1].As<Napi::Object>());
   }
   const int fd = info[0].As<Napi::Number>().Int32Value();
-  SetNoDelay(fd);  // accepted sockets inherit it
+  // Accepted sockets inherit both.
+  SetNoDelay(fd);
+  SetKeepAlive(fd);
   const int slot = Register(fd, Kind::kListener, EPOLLIN);
   if (slot < 0) return ThrowErrno(info.Env(), -slot, "epoll_ctl");
   return Napi::Number::New(info.Env(), slot);
@@ -204,6 +206,7 @@ Napi::Value Reactor::Connect(const Napi::CallbackInfo& info) {
   const int fd = socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return Napi::Number::New(env, -errno);
   SetNoDelay(fd);
+  SetKeepAlive(fd);
   if (connect(fd, address.sockaddr_ptr(), address.length) < 0 && errno != EINPROGRESS) {
     const int error = errno;
     close(fd);

@@ -5,20 +5,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <span>
 #include <utility>
 
+#include "arguments.h"
 #include "error.h"
 #include "socket.h"
 
 namespace symsplice {
 namespace {
-
-std::span<const uint8_t> Bytes(const Napi::Value& value) {
-  if (!value.IsTypedArray()) return {};
-  auto array = value.As<Napi::Uint8Array>();
-  return {array.Data(), array.ByteLength()};
-}
 
 double NumberOr(const Napi::Object& object, const char* key, double fallback) {
   const Napi::Value value = object.Get(key);
@@ -111,7 +105,7 @@ Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
   if (bounded != 0) {
     flow->bounded = true;
     (bounded == 1 ? flow->down_open : flow->up_open) = false;
-    if (bounded == 1 && !Bytes(info[3]).empty()) {
+    if (bounded == 1 && !BytesOf(info[3]).empty()) {
       // The other direction carries the reply and nothing else.
       flow->down_open = true;
       flow->down.Limit(0);
@@ -119,9 +113,9 @@ Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
     (bounded == 1 ? flow->up : flow->down)
         .Limit(static_cast<uint64_t>(info[7].As<Napi::Number>().Int64Value()));
   }
-  flow->down.Prefix(Bytes(info[3]), false);
-  flow->up.Prefix(Bytes(info[4]), true);
-  flow->down.Prefix(Bytes(info[5]), true);
+  flow->down.Prefix(BytesOf(info[3]), false);
+  flow->up.Prefix(BytesOf(info[4]), true);
+  flow->down.Prefix(BytesOf(info[5]), true);
   if (!info[8].ToBoolean().Value()) {
     for (const int fd : {flow->client, flow->upstream}) {
       SetNoDelay(fd);
@@ -135,7 +129,7 @@ Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Relay::Counters(const Napi::CallbackInfo& info) {
-  const auto id = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
+  const auto id = FlowIdOf(info[0]);
   auto out = info[1].As<Napi::Float64Array>();
   bool found = false;
   if (!threads_.empty() && out.ElementLength() >= 4) {
@@ -147,7 +141,7 @@ Napi::Value Relay::Counters(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Relay::End(const Napi::CallbackInfo& info) {
-  const auto id = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
+  const auto id = FlowIdOf(info[0]);
   if (!threads_.empty() && !inline_->End(id)) {
     if (RelayThread* thread = ThreadWith(id)) thread->End(id);
   }

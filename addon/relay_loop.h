@@ -97,7 +97,7 @@ class RelayLoop {
   std::vector<std::unique_ptr<Flow>> TakeGrown(uint64_t before_ms);
   // The loop runs on the JavaScript thread: bulky flows are put aside for TakeGrown() instead of
   // served, and whoever runs the loop delivers its reports.
-  void set_inline() { inline_ = true; }
+  void set_inline() { inline_ = workspace_.small_only = true; }
 
   static uint64_t NowMs();
 

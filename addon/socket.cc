@@ -32,6 +32,11 @@ int DuplicateSocket(int fd) {
   return duplicate < 0 ? -errno : duplicate;
 }
 
+void SetKeepAlive(int fd) {
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
 void SetReset(int fd) {
   const linger option{1, 0};
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof option);

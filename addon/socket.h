@@ -15,6 +15,9 @@ void SetNonBlocking(int fd);
 // A second descriptor of the same socket, close-on-exec; a negative errno when there is none left.
 int DuplicateSocket(int fd);
 
+// SO_KEEPALIVE, at the system's pace: a peer that vanished is noticed even without an idle time.
+void SetKeepAlive(int fd);
+
 // The next close(2) sends RST and drops what is unsent.
 void SetReset(int fd);
 

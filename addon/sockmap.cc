@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <span>
 #include <utility>
 
+#include "arguments.h"
 #include "bpf_loader.h"
 #include "error.h"
 
@@ -15,12 +15,6 @@ namespace {
 
 constexpr char kProgram[] = "relay_verdict";
 constexpr char kPeers[] = "peers";
-
-std::span<const uint8_t> Bytes(const Napi::Value& value) {
-  if (!value.IsTypedArray()) return {};
-  auto array = value.As<Napi::Uint8Array>();
-  return {array.Data(), array.ByteLength()};
-}
 
 BpfResult FindMaps(const BpfObject& object, SockmapMaps* maps) {
   if (BpfResult failure = object.ExpectMap(kPeers, 8, 8, &maps->peers)) return failure;
@@ -90,9 +84,9 @@ Napi::Value Sockmap::Add(const Napi::CallbackInfo& info) {
   if (RefuseSockmap(client, upstream) != nullptr) return Napi::Number::New(info.Env(), -EOPNOTSUPP);
   auto flow = std::make_unique<SockmapFlow>(next_, client, upstream, thread_->maps());
   flow->idle_ms = static_cast<uint64_t>(info[2].As<Napi::Number>().Int64Value());
-  flow->down.half.Prefix(Bytes(info[3]), false);
-  flow->up.half.Prefix(Bytes(info[4]), true);
-  flow->down.half.Prefix(Bytes(info[5]), true);
+  flow->down.half.Prefix(BytesOf(info[3]), false);
+  flow->up.half.Prefix(BytesOf(info[4]), true);
+  flow->down.half.Prefix(BytesOf(info[5]), true);
   if (const int error = thread_->Add(std::move(flow)); error != 0) {
     return Napi::Number::New(info.Env(), -error);
   }
@@ -102,7 +96,7 @@ Napi::Value Sockmap::Add(const Napi::CallbackInfo& info) {
 
 // counters(id, out: Float64Array of 6) -> false when the flow is gone
 Napi::Value Sockmap::Counters(const Napi::CallbackInfo& info) {
-  const auto id = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
+  const auto id = FlowIdOf(info[0]);
   auto out = info[1].As<Napi::Float64Array>();
   const bool found =
       thread_ != nullptr && out.ElementLength() >= 6 && thread_->Counters(id, out.Data());
@@ -111,7 +105,7 @@ Napi::Value Sockmap::Counters(const Napi::CallbackInfo& info) {
 
 Napi::Value Sockmap::End(const Napi::CallbackInfo& info) {
   if (thread_ != nullptr) {
-    thread_->End(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+    thread_->End(FlowIdOf(info[0]));
   }
   return info.Env().Undefined();
 }

@@ -2,7 +2,8 @@
  * symsplice: proxies that think in TypeScript and move bytes in the Linux kernel.
  * This is the public API of the package, and nothing else.
  */
-export { SpliceEngine, type EngineOptions, type SpliceOptions } from './engine/engine.js';
+export { SpliceEngine } from './engine/engine.js';
+export type { EngineOptions, SpliceNowOptions, SpliceOptions } from './engine/options.js';
 export { Flow, type FlowCounters, type FlowEnd } from './engine/flow.js';
 export type { BackendCapability, BackendName, Refusal } from './engine/backend.js';
 export type { CloseReason, FlowStateName } from './abi.gen.js';

@@ -2,8 +2,9 @@
  * What a backend is: the one interface behind which packet, splice, copy, sockmap and module
  * carry a flow. The engine chooses and keeps the books; a backend moves bytes.
  */
-import type { CloseReason, FlowStateName } from '../abi.gen.js';
+import type { FlowStateName } from '../abi.gen.js';
 import type { Endpoint } from './endpoint.js';
+import type { FlowEnd } from './flow.js';
 
 /** Every backend there is or will be, the best first. */
 export const BACKENDS = ['packet', 'module', 'splice', 'copy', 'sockmap'] as const;
@@ -45,18 +46,6 @@ export interface Handover {
   prepared: boolean;
 }
 
-/** How a flow ended, as its backend tells it. */
-export interface CarrierEnd {
-  reason: CloseReason;
-  /** errno of a reset or error, 0 when there was none. */
-  errno: number;
-  bytesUp: number;
-  bytesDown: number;
-  durationMs: number;
-  /** Bounded flows over descriptors on `copy` only: bytes read beyond the bound. They are yours. */
-  leftover?: Uint8Array;
-}
-
 export interface CarrierCounters {
   bytesUp: number;
   bytesDown: number;
@@ -79,7 +68,7 @@ export interface Backend {
    * Takes the pair over. Calls `onEnd` once, never before it has returned. When it throws, nothing
    * was taken and no byte was read, so that another backend can carry the pair.
    */
-  start(handover: Handover, onEnd: (end: CarrierEnd) => void): Carrier;
+  start(handover: Handover, onEnd: (end: FlowEnd) => void): Carrier;
   /** Ends every flow and frees threads and maps. */
   stop(): void;
 }

@@ -100,7 +100,7 @@ export function readBpfObject(name: string): Uint8Array {
   }
   throw new SpliceError(
     'ERR_SPLICE_ADDON',
-    `BPF object "${name}" is neither built nor shipped; run "npm run build" (needs clang and libbpf-dev)\n  ${files.join('\n  ')}`,
+    `BPF object "${name}" is neither built nor shipped; in a checkout run "npm run build", else "npm rebuild symsplice" (both need clang)\n  ${files.join('\n  ')}`,
     { cause },
   );
 }

@@ -1,5 +1,5 @@
 /** Stage splice, once at open: which backends this machine has, and why not the others. */
-import { release } from 'node:os';
+import { constants, release } from 'node:os';
 import type { RelaySettings } from '../native.js';
 import type { Backend, BackendCapability, BackendName } from './backend.js';
 import { CopyBackend } from './copy-backend.js';
@@ -30,6 +30,8 @@ export async function buildBackends(asked: BackendName | 'auto', settings: Relay
   return { backends, capabilities };
 }
 
+const { EPERM } = constants.errno;
+
 /** Before 6.6 sockmap loses bytes and crashes; until 6.16 stalls were still being fixed. */
 const SOCKMAP_SINCE = { major: 6, minor: 6 };
 
@@ -42,7 +44,14 @@ function addSockmap(backends: Map<BackendName, Backend>): BackendCapability {
   try {
     backends.set('sockmap', new SockmapBackend());
   } catch (error) {
-    return unavailable(error instanceof Error ? error.message : String(error));
+    return unavailable(reasonOf(error));
   }
   return { backend: 'sockmap', available: true, reason: 'BPF verdicts redirect segments from socket to socket' };
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const denied =
+    error.cause instanceof Error && 'errno' in error.cause && Math.abs(Number(error.cause.errno)) === EPERM;
+  return denied ? 'needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON' : error.message;
 }

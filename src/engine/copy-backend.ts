@@ -8,7 +8,8 @@
 import { constants } from 'node:os';
 import type { Socket } from 'node:net';
 import type { CloseReason } from '../abi.gen.js';
-import type { Backend, Carrier, CarrierEnd, Handover } from './backend.js';
+import type { Backend, Carrier, Handover } from './backend.js';
+import type { FlowEnd } from './flow.js';
 import type { Endpoint } from './endpoint.js';
 import { muteListeners, resetSocket, startReading, stopReading, toStream, wasReset } from './endpoint.js';
 
@@ -31,7 +32,7 @@ export class CopyBackend implements Backend {
     return undefined;
   }
 
-  start(handover: Handover, onEnd: (end: CarrierEnd) => void): Carrier {
+  start(handover: Handover, onEnd: (end: FlowEnd) => void): Carrier {
     const flow: CopyFlow = new CopyFlow(handover, (end) => {
       this.#flows.delete(flow);
       onEnd(end);
@@ -51,7 +52,7 @@ class CopyFlow implements Carrier {
   readonly #bounded: Direction | undefined;
   /** Duplicates of a bounded flow's descriptors, ours to close. */
   readonly #wrapped: Socket[] = [];
-  readonly #onEnd: (end: CarrierEnd) => void;
+  readonly #onEnd: (end: FlowEnd) => void;
   readonly #started = performance.now();
   #activeAt = this.#started;
   #idle: NodeJS.Timeout | undefined;
@@ -59,7 +60,7 @@ class CopyFlow implements Carrier {
   readonly #undo: (() => void)[] = [];
   readonly #unmute: (() => void)[] = [];
 
-  constructor(handover: Handover, onEnd: (end: CarrierEnd) => void) {
+  constructor(handover: Handover, onEnd: (end: FlowEnd) => void) {
     this.#onEnd = onEnd;
     const { bound } = handover;
     const client = this.#stream(handover.client, bound !== undefined);
@@ -203,7 +204,7 @@ class CopyFlow implements Carrier {
     this.#over = true;
     clearTimeout(this.#idle);
     for (const undo of this.#undo) undo();
-    const end: CarrierEnd = {
+    const end: FlowEnd = {
       reason,
       errno: errnoOf(cause),
       bytesUp: this.#up.bytes,
@@ -228,7 +229,7 @@ class CopyFlow implements Carrier {
     }
   }
 
-  #handBack(bounded: Direction, end: CarrierEnd): void {
+  #handBack(bounded: Direction, end: FlowEnd): void {
     if (this.#wrapped.includes(bounded.from)) {
       stopReading({ kind: 'socket', socket: bounded.from });
       const leftover = bounded.from.read() as Buffer | null;

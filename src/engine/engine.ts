@@ -6,74 +6,22 @@ import { Server, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { BackendUnavailableError, SpliceArgumentError, SpliceStateError } from '../errors.js';
 import { native } from '../native.js';
-import {
-  BACKENDS,
-  type Backend,
-  type BackendCapability,
-  type BackendName,
-  type Bound,
-  type Handover,
-} from './backend.js';
+import { BACKENDS, type Backend, type BackendCapability, type BackendName, type Handover } from './backend.js';
 import { buildBackends } from './build.js';
 import { flushed, requireConnectable, requireEstablished, stopReading, toEndpoint, type Endpoint } from './endpoint.js';
 import { Flow } from './flow.js';
+import {
+  boundOf,
+  requireBytes,
+  requireInteger,
+  requireNumber,
+  requireReply,
+  timerOf,
+  type EngineOptions,
+  type SpliceNowOptions,
+  type SpliceOptions,
+} from './options.js';
 import { Selector } from './select.js';
-
-export interface EngineOptions {
-  /**
-   * `auto` takes the best backend that machine and connections allow. A name takes that one,
-   * throws at open when the machine has it not, and falls back per flow when a pair refuses it.
-   * **Default:** `'auto'`.
-   */
-  backend?: BackendName | 'auto';
-  /** Milliseconds without a byte after which a flow ends; 0: never. **Default:** `0`. */
-  idleTimeoutMs?: number;
-  /** Native relay threads of the `splice` backend. **Default:** the processors, at most 4. */
-  relayThreads?: number;
-  /** Bytes asked of each pipe. **Default:** 131072. */
-  pipeSize?: number;
-  /**
-   * Bytes that a direction of the `splice` backend copies before it goes over to splice(2), which
-   * it then does when its reads prove bulky. **Default:** 65536.
-   */
-  spliceAfter?: number;
-}
-
-export interface SpliceOptions {
-  /** The handshake's last words: written to the client before any byte of the server. Not counted. */
-  reply?: Uint8Array;
-  /**
-   * Bytes of a reply that the caller has written to the client's stream, and that may still sit
-   * there: the hand-over lets them leave first. More than were ever written is a mistake, and
-   * refused. Not for raw descriptors: use `reply`. **Default:** `0`.
-   */
-  replyBytes?: number;
-  /** Bytes that the caller has read from the client beyond the handshake. Bytes that sit in a Node socket's buffer are found without this. */
-  clientHead?: Uint8Array;
-  /** The same of the server. */
-  upstreamHead?: Uint8Array;
-  /**
-   * Moves one direction only, at most so many bytes (heads included), and hands both sockets back:
-   * Node's sockets as they were, flowing or paused. After a close reason other than `limit` and
-   * `end` bytes may have been lost on the way, and all that is left to do is to destroy both.
-   */
-  maxBytes?: number;
-  /** Which one, with `maxBytes`. **Default:** `'down'`. */
-  direction?: 'up' | 'down';
-  /** Overrides the engine's `idleTimeoutMs`. */
-  idleTimeoutMs?: number;
-}
-
-export interface SpliceNowOptions extends Omit<SpliceOptions, 'replyBytes' | 'maxBytes' | 'direction'> {
-  /**
-   * The caller vouches that both descriptors are connected, do not block and have TCP_NODELAY:
-   * nothing of it is asked of the kernel, or set, again. **Default:** `false`.
-   */
-  prepared?: boolean;
-}
-
-/** Longer than any timer of Node's can wait, and long enough: 24 days. */
-const LONGEST_IDLE_MS = 2 ** 31 - 1;
 
 /** Sockets in the hands of an engine, whichever engine it is. */
 const intended = new WeakMap<Socket, SpliceEngine>();
@@ -289,10 +237,7 @@ export class SpliceEngine {
     requireReply(clientEnd, options.replyBytes ?? 0);
     const idleMs = options.idleTimeoutMs ?? this.#idleTimeoutMs;
     requireNumber('idleTimeoutMs', idleMs, 0, Infinity);
-    for (const name of ['reply', 'clientHead', 'upstreamHead'] as const) {
-      if (options[name] !== undefined && !(options[name] instanceof Uint8Array))
-        throw new SpliceArgumentError(`${name}: give a Uint8Array`);
-    }
+    requireBytes(options);
     return {
       client: clientEnd,
       upstream: upstreamEnd,
@@ -339,56 +284,10 @@ export class SpliceEngine {
   }
 }
 
-function requireNumber(name: string, value: number, least: number, most: number): void {
-  if (typeof value !== 'number' || Number.isNaN(value) || value < least || value > most) {
-    throw new SpliceArgumentError(`${name}: ${String(value)} is not between ${least} and ${most}`);
-  }
-}
-
-function requireInteger(name: string, value: number, least: number, most: number): void {
-  requireNumber(name, value, least, most);
-  if (!Number.isInteger(value)) throw new SpliceArgumentError(`${name}: ${value} is no whole number`);
-}
-
-/** Whole milliseconds that a timer can wait; 0: never. */
-function timerOf(idleMs: number): number {
-  return idleMs === Infinity ? 0 : Math.min(Math.ceil(idleMs), LONGEST_IDLE_MS);
-}
-
-function requireReply(client: Endpoint, replyBytes: number): void {
-  requireInteger('replyBytes', replyBytes, 0, Number.MAX_SAFE_INTEGER);
-  if (replyBytes === 0) return;
-  if (client.kind === 'descriptor') {
-    throw new SpliceArgumentError(
-      'replyBytes: nobody can see what is written to a descriptor; give the bytes as `reply`',
-    );
-  }
-  if (client.socket.bytesWritten < replyBytes) {
-    throw new SpliceArgumentError(
-      `replyBytes: only ${client.socket.bytesWritten} bytes were written; write the reply first, or give it as \`reply\``,
-    );
-  }
-}
-
 function requireFree(method: string, endpoint: Endpoint, role: string): void {
   if (endpoint.kind === 'socket' && spliced.has(endpoint.socket)) {
     throw new SpliceStateError(method, `the ${role} is spliced already`, 'a connection belongs to one flow');
   }
-}
-
-function boundOf(options: SpliceOptions): Bound | undefined {
-  const direction = options.direction ?? 'down';
-  if (direction !== 'up' && direction !== 'down') throw new SpliceArgumentError('direction: give "up" or "down"');
-  if (options.maxBytes === undefined) {
-    if (options.direction !== undefined) throw new SpliceArgumentError('direction: only together with maxBytes');
-    return undefined;
-  }
-  requireInteger('maxBytes', options.maxBytes, 0, Number.MAX_SAFE_INTEGER);
-  const head = (direction === 'up' ? options.clientHead : options.upstreamHead)?.length ?? 0;
-  const other = (direction === 'up' ? options.upstreamHead : options.clientHead)?.length ?? 0;
-  if (head > options.maxBytes) throw new SpliceArgumentError(`maxBytes: the head alone has ${head} bytes`);
-  if (other > 0) throw new SpliceArgumentError('a bounded flow moves one direction: keep the head of the other');
-  return { direction, maxBytes: options.maxBytes };
 }
 
 /** Sockets that a failed or bounded splice leaves with the caller. */

@@ -4,7 +4,7 @@
  */
 import type { CloseReason, FlowStateName } from '../abi.gen.js';
 import { throwUncaught } from '../errors.js';
-import type { BackendName, Carrier, CarrierEnd, Refusal } from './backend.js';
+import type { BackendName, Carrier, Refusal } from './backend.js';
 
 /** How a flow ended. */
 export interface FlowEnd {
@@ -47,7 +47,7 @@ export class Flow {
     id: string,
     backend: BackendName,
     refusals: readonly Refusal[],
-    start: (onEnd: (end: CarrierEnd) => void) => Carrier,
+    start: (onEnd: (end: FlowEnd) => void) => Carrier,
     onEnd: (flow: Flow) => void,
   ) {
     this.id = id;

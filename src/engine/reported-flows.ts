@@ -2,13 +2,13 @@
 import { CLOSE_REASON_NAMES } from '../abi.gen.js';
 import { throwUncaught } from '../errors.js';
 import { REPORT_WORDS } from '../native.js';
-import type { CarrierEnd } from './backend.js';
+import type { FlowEnd } from './flow.js';
 
 export class ReportedFlows {
-  readonly #ends = new Map<number, (end: CarrierEnd) => void>();
+  readonly #ends = new Map<number, (end: FlowEnd) => void>();
 
   /** `onEnd` is called once, when flow `id` is reported. */
-  expect(id: number, onEnd: (end: CarrierEnd) => void): void {
+  expect(id: number, onEnd: (end: FlowEnd) => void): void {
     this.#ends.set(id, onEnd);
   }
 

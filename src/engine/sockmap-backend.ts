@@ -7,7 +7,8 @@ import { FLOW_STATE_NAMES } from '../abi.gen.js';
 import { SpliceError } from '../errors.js';
 import { errnoName } from '../errno.js';
 import { native, type Sockmap } from '../native.js';
-import type { Backend, Carrier, CarrierCounters, CarrierEnd, Handover } from './backend.js';
+import type { Backend, Carrier, CarrierCounters, Handover } from './backend.js';
+import type { FlowEnd } from './flow.js';
 import { BpfObject } from './bpf-object.js';
 import { lendPair, peekDescriptor, refuseDescriptor } from './endpoint.js';
 import { ReportedFlows, join } from './reported-flows.js';
@@ -39,7 +40,7 @@ export class SockmapBackend implements Backend {
     return refusal === '' ? undefined : refusal;
   }
 
-  start(handover: Handover, onEnd: (end: CarrierEnd) => void): Carrier {
+  start(handover: Handover, onEnd: (end: FlowEnd) => void): Carrier {
     const [client, upstream] = lendPair(handover.client, handover.upstream);
     const id = this.#sockmap.add(
       client.fd,

@@ -5,7 +5,8 @@
 import { FLOW_STATE_NAMES } from '../abi.gen.js';
 import { SpliceError } from '../errors.js';
 import { BOUNDED, native, type Relay, type RelaySettings } from '../native.js';
-import type { Backend, Carrier, CarrierCounters, CarrierEnd, Handover } from './backend.js';
+import type { Backend, Carrier, CarrierCounters, Handover } from './backend.js';
+import type { FlowEnd } from './flow.js';
 import { borrowBuffered, peekDescriptor, refuseDescriptor, takePair } from './endpoint.js';
 import { ReportedFlows, join } from './reported-flows.js';
 
@@ -23,7 +24,7 @@ export class SpliceBackend implements Backend {
     return refuseDescriptor(handover.client, 'client') ?? refuseDescriptor(handover.upstream, 'upstream');
   }
 
-  start(handover: Handover, onEnd: (end: CarrierEnd) => void): Carrier {
+  start(handover: Handover, onEnd: (end: FlowEnd) => void): Carrier {
     return handover.bound === undefined
       ? this.#startWhole(handover, onEnd)
       : this.#startBounded(handover, handover.bound, onEnd);
@@ -33,7 +34,7 @@ export class SpliceBackend implements Backend {
     this.#relay.stop();
   }
 
-  #startWhole(handover: Handover, onEnd: (end: CarrierEnd) => void): Carrier {
+  #startWhole(handover: Handover, onEnd: (end: FlowEnd) => void): Carrier {
     const [client, upstream] = takePair(handover.client, handover.upstream);
     const id = this.#relay.add(
       client.fd,
@@ -54,7 +55,7 @@ export class SpliceBackend implements Backend {
   #startBounded(
     handover: Handover,
     bound: { direction: 'up' | 'down'; maxBytes: number },
-    onEnd: (end: CarrierEnd) => void,
+    onEnd: (end: FlowEnd) => void,
   ): Carrier {
     const up = bound.direction === 'up';
     const given = (up ? handover.clientHead : handover.upstreamHead) ?? new Uint8Array(0);
@@ -81,7 +82,7 @@ export class SpliceBackend implements Backend {
     }
   }
 
-  #carrier(id: number, onEnd: (end: CarrierEnd) => void): Carrier {
+  #carrier(id: number, onEnd: (end: FlowEnd) => void): Carrier {
     this.#flows.expect(id, onEnd);
     return { counters: () => this.#read(id), abort: () => this.#relay.end(id) };
   }
