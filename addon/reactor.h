@@ -8,6 +8,7 @@
 #pragma once
 
 #include <napi.h>
+#include <sys/epoll.h>
 #include <uv.h>
 
 #include <cstdint>
@@ -25,6 +26,9 @@ class Reactor : public Napi::ObjectWrap<Reactor> {
   ~Reactor() override;
 
  private:
+  static constexpr size_t kReadSize = 4096;  // a handshake fits many times
+  static constexpr uint32_t kConnectionInterest = EPOLLIN | EPOLLRDHUP | EPOLLET;
+
   enum class Kind : uint8_t { kFree, kListener, kConnection, kConnecting, kLingering };
   struct Slot {
     int fd = -1;

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// What JavaScript asks of the reactor: one short function a call, documented in src/native.ts.
+// A slot that is gone is no error here: its event may have been on the way to JavaScript already.
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "error.h"
+#include "reactor.h"
+#include "socket.h"
+
+namespace symsplice {
+
+Reactor::Slot* Reactor::At(const Napi::CallbackInfo& info, Kind kind) {
+  const uint32_t index = info[0].As<Napi::Number>().Uint32Value();
+  if (index >= slots_.size()) return nullptr;
+  Slot* slot = &slots_[index];
+  if (slot->kind == Kind::kFree || (kind != Kind::kFree && slot->kind != kind)) return nullptr;
+  return slot;
+}
+
+// listen(fd, quota): level-triggered, so that what a turn leaves is reported again.
+Napi::Value Reactor::Listen(const Napi::CallbackInfo& info) {
+  if (info[1].IsObject()) {
+    quota_reference_ = Napi::Persistent(info[1].As<Napi::Object>());
+    quota_ = Quota::Unwrap(info[1].As<Napi::Object>());
+  }
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  // Accepted sockets inherit both.
+  SetNoDelay(fd);
+  SetKeepAlive(fd);
+  const int slot = Register(fd, Kind::kListener, EPOLLIN);
+  if (slot < 0) return ThrowErrno(info.Env(), -slot, "epoll_ctl");
+  return Napi::Number::New(info.Env(), slot);
+}
+
+// adopt(fd): a connection that somebody else accepted.
+Napi::Value Reactor::Adopt(const Napi::CallbackInfo& info) {
+  const int slot = Register(info[0].As<Napi::Number>().Int32Value(), Kind::kConnection,
+                            kConnectionInterest);
+  if (slot < 0) return ThrowErrno(info.Env(), -slot, "epoll_ctl");
+  return Napi::Number::New(info.Env(), slot);
+}
+
+// connect(host, port) -> slot, or a negative errno when it failed at once.
+Napi::Value Reactor::Connect(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Address address;
+  const auto port = static_cast<uint16_t>(info[1].As<Napi::Number>().Uint32Value());
+  if (!ParseAddress(info[0].As<Napi::String>().Utf8Value(), port, &address)) {
+    return Napi::Number::New(env, -EINVAL);
+  }
+  const int fd = socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return Napi::Number::New(env, -errno);
+  SetNoDelay(fd);
+  SetKeepAlive(fd);
+  if (connect(fd, address.sockaddr_ptr(), address.length) < 0 && errno != EINPROGRESS) {
+    const int error = errno;
+    close(fd);
+    return Napi::Number::New(env, -error);
+  }
+  return Napi::Number::New(env, Register(fd, Kind::kConnecting, EPOLLOUT | EPOLLET));
+}
+
+// send(slot, bytes) -> bytes taken by the kernel, or a negative errno.
+Napi::Value Reactor::Send(const Napi::CallbackInfo& info) {
+  Slot* slot = At(info, Kind::kFree);
+  if (slot == nullptr) return Napi::Number::New(info.Env(), -EBADF);
+  auto bytes = info[1].As<Napi::Uint8Array>();
+  const ssize_t sent =
+      send(slot->fd, bytes.Data(), bytes.ByteLength(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  return Napi::Number::New(info.Env(), sent < 0 ? -errno : static_cast<int>(sent));
+}
+
+Napi::Value Reactor::Hold(const Napi::CallbackInfo& info) {
+  if (Slot* slot = At(info, Kind::kConnection)) slot->held = true;
+  return info.Env().Undefined();
+}
+
+// release(slot): reads again; what arrived meanwhile comes with the next turn, because changing
+// the interest makes epoll look at the socket anew.
+Napi::Value Reactor::Release(const Napi::CallbackInfo& info) {
+  if (Slot* slot = At(info, Kind::kConnection)) {
+    slot->held = false;
+    epoll_event event{};
+    event.events = kConnectionInterest;
+    event.data.u32 = static_cast<uint32_t>(slot - slots_.data());
+    epoll_ctl(epoll_, EPOLL_CTL_MOD, slot->fd, &event);
+  }
+  return info.Env().Undefined();
+}
+
+// pause(listener), resume(listener): connections wait in the kernel's backlog meanwhile.
+Napi::Value Reactor::Pause(const Napi::CallbackInfo& info) {
+  if (Slot* slot = At(info, Kind::kListener)) epoll_ctl(epoll_, EPOLL_CTL_DEL, slot->fd, nullptr);
+  return info.Env().Undefined();
+}
+
+Napi::Value Reactor::Resume(const Napi::CallbackInfo& info) {
+  if (Slot* slot = At(info, Kind::kListener)) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u32 = static_cast<uint32_t>(slot - slots_.data());
+    epoll_ctl(epoll_, EPOLL_CTL_ADD, slot->fd, &event);
+  }
+  return info.Env().Undefined();
+}
+
+// take(slot) -> the descriptor, which belongs to the caller from now on.
+Napi::Value Reactor::Take(const Napi::CallbackInfo& info) {
+  Slot* slot = At(info, Kind::kFree);
+  if (slot == nullptr) return Napi::Number::New(info.Env(), -1);
+  const int fd = slot->fd;
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+  Free(static_cast<int>(slot - slots_.data()));
+  return Napi::Number::New(info.Env(), fd);
+}
+
+// linger(slot) -> true when the peer is done
+Napi::Value Reactor::Linger(const Napi::CallbackInfo& info) {
+  Slot* slot = At(info, Kind::kConnection);
+  if (slot == nullptr) return Napi::Boolean::New(info.Env(), true);
+  shutdown(slot->fd, SHUT_WR);
+  slot->kind = Kind::kLingering;
+  return Napi::Boolean::New(info.Env(), Drained(slot->fd));
+}
+
+// close(slot, reset): reset sends RST instead of FIN.
+Napi::Value Reactor::Close(const Napi::CallbackInfo& info) {
+  Slot* slot = At(info, Kind::kFree);
+  if (slot == nullptr) return info.Env().Undefined();
+  if (info[1].ToBoolean().Value()) SetReset(slot->fd);
+  // Not left to close(2): a child process between fork and exec has a duplicate, which would keep
+  // the socket in the epoll set, and its next event would reach the slot's next connection.
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, slot->fd, nullptr);
+  close(slot->fd);
+  Free(static_cast<int>(slot - slots_.data()));
+  return info.Env().Undefined();
+}
+
+}  // namespace symsplice
