@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Relay and teardown stages: what a segment tells about the state of its flow.
+ *
+ * Called for every segment of a flow, on whichever path it goes on. FIN and RST are hints that
+ * anybody can forge who guesses the 4-tuple; the end hosts judge them (RFC 5961), and here nothing
+ * ends before an acknowledgement, or an exact sequence number, confirms it.
+ *
+ * The segments of the two directions may run on two processors at once. Each writes its own leg;
+ * what both may do is done by an atomic operation.
+ */
+#ifndef SPLICE_PACKET_TRACK_H
+#define SPLICE_PACKET_TRACK_H
+
+/* A segment that claims to be further on than this is not believed. */
+#define AHEAD_MOST (1u << 30)
+
+/* To ENDED, once, whoever comes first. */
+static __always_inline void end_flow(struct splice_flow_slot *flow, __u32 slot, __u32 reason)
+{
+	__u32 phase = flow->phase;
+
+	if (phase != SPLICE_PHASE_TRANSIT && phase != SPLICE_PHASE_RELEASED)
+		return;
+	if (__sync_val_compare_and_swap(&flow->phase, phase, SPLICE_PHASE_ENDED) != phase)
+		return;
+	flow->reason = reason;
+	flow->ended = bpf_ktime_get_coarse_ns() >> SPLICE_TICK_SHIFT;
+	tell(flow, slot, SPLICE_PACKET_ENDED);
+}
+
+/* The peer of `x` acknowledges what the other peer sent: was it the FIN? */
+static __always_inline void track_ack(struct splice_leg *x, struct splice_leg *y, __u32 ack)
+{
+	__u32 mapped;
+
+	if (!splice_before(ack, x->ack))
+		x->ack = ack;
+	if (!(y->flags & SPLICE_LEG_FIN))
+		return;
+	mapped = splice_map_ack(ack, y->seq_delta);
+	if (mapped == y->fin_end) {
+		side_event(x, SPLICE_ON_FIN_ACKED);
+	} else if (splice_after(mapped, y->fin_end) && x->state == SPLICE_SIDE_FIN_RELAYED) {
+		__sync_fetch_and_and(&y->flags, ~SPLICE_LEG_FIN);
+		side_event(x, SPLICE_ON_FIN_VOID);
+	}
+}
+
+static __always_inline void track_fin(struct splice_leg *x, struct splice_leg *y, struct segment *seg)
+{
+	/* What y's peer has acknowledged of x's stream: a FIN before that is no FIN. */
+	__u32 known = splice_map_ack(y->ack, x->seq_delta);
+
+	if ((x->flags & SPLICE_LEG_FIN) || splice_before(seg->end, known) ||
+	    seg->end - known > AHEAD_MOST)
+		return;
+	x->fin_end = seg->end;
+	__sync_fetch_and_or(&x->flags, SPLICE_LEG_FIN);
+	side_event(y, SPLICE_ON_FIN);
+}
+
+/* A reset is credible where its receiver would take it at once: at the next byte that it expects,
+ * which is behind all that went there, or what it acknowledged last (RFC 5961 section 3.2).
+ */
+static __always_inline int credible_reset(struct splice_leg *x, struct splice_leg *y, struct segment *seg)
+{
+	return seg->seq == x->end || seg->seq == splice_map_ack(y->ack, x->seq_delta);
+}
+
+static __always_inline void track(struct splice_flow_slot *flow, struct segment *seg)
+{
+	struct splice_leg *x = &flow->leg[seg->side & 1];
+	struct splice_leg *y = &flow->leg[(seg->side & 1) ^ 1];
+	__u32 advance = seg->end - x->end;
+
+	x->active = bpf_ktime_get_coarse_ns() >> SPLICE_TICK_SHIFT;
+	if (seg->flags & TCP_ACK)
+		track_ack(x, y, seg->ack);
+	if (seg->flags & (TCP_FIN | TCP_RST | TCP_SYN)) {
+		if (seg->flags & TCP_SYN)
+			return;
+		if (seg->flags & TCP_RST) {
+			if (!credible_reset(x, y, seg))
+				return;
+			side_event(x, SPLICE_ON_RESET);
+			side_event(y, SPLICE_ON_RESET);
+			end_flow(flow, seg->slot,
+				 seg->side == SPLICE_CLIENT ? SPLICE_CLOSE_CLIENT_RESET :
+							      SPLICE_CLOSE_UPSTREAM_RESET);
+			return;
+		}
+		track_fin(x, y, seg);
+	}
+	if (advance && advance < AHEAD_MOST) {
+		x->end = seg->end;
+		x->bytes += advance - (seg->flags & TCP_FIN);
+	}
+	if (x->state == SPLICE_SIDE_SHUTDOWN && y->state == SPLICE_SIDE_SHUTDOWN) {
+		side_event(x, SPLICE_ON_BOTH_SHUT);
+		side_event(y, SPLICE_ON_BOTH_SHUT);
+		end_flow(flow, seg->slot, SPLICE_CLOSE_END);
+	}
+}
+
+#endif
