@@ -119,6 +119,8 @@ static __always_inline __u32 fill_leg(struct splice_flow_slot *flow, struct spli
 	leg->way = SPLICE_WAY_SLOW;
 	leg->end = local->rcv_nxt;
 	leg->ack = local->snd_una;
+	leg->promised = local->snd_una + local->snd_window;
+	leg->told = 0;
 	leg->active = bpf_ktime_get_coarse_ns() >> SPLICE_TICK_SHIFT;
 	leg->bytes += local->rcv_nxt - local->copied;
 	leg->state = SPLICE_SIDE_CLOSE;

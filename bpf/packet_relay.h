@@ -23,7 +23,7 @@ static __always_inline int too_big(struct __sk_buff *skb, struct segment *seg, s
 
 /* What a router owes every packet, and ECN where only one leg has it. 0: go on. */
 static __always_inline int router_duties(struct __sk_buff *skb, struct segment *seg,
-					 struct splice_leg *x, struct splice_leg *y, int *action)
+					 struct splice_leg *y, int *action)
 {
 	void *data = data_of(skb), *end = end_of(skb);
 	__u32 hops, ecn;
@@ -72,10 +72,13 @@ FUNCTION int relay_released(struct __sk_buff *skb, struct splice_flow_slot *flow
 		return leave(SPLICE_COUNT_DROP_FRAGMENT, TC_ACT_SHOT);
 	if (seg->extra && (seg->ip6 || remove_options(skb, seg)))
 		return leave(SPLICE_COUNT_DROP_EXTENSION, TC_ACT_SHOT);
-	if (router_duties(skb, seg, x, y, &action))
+	if (router_duties(skb, seg, y, &action))
 		return action;
 	if (too_big(skb, seg, y))
 		return answer_too_big(skb, seg, y->limit);
+	/* The end of a flow is rare enough to make sure that it is no damage. */
+	if ((seg->flags & (TCP_FIN | TCP_RST)) && !checksum_holds(skb, seg))
+		return leave(SPLICE_COUNT_DROP_CHECKSUM, TC_ACT_SHOT);
 	track(flow, seg);
 	out.seq = splice_map_seq(seg->seq, x->seq_delta);
 	out.ack = splice_map_ack(seg->ack, y->seq_delta);

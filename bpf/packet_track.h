@@ -11,8 +11,11 @@
 #ifndef SPLICE_PACKET_TRACK_H
 #define SPLICE_PACKET_TRACK_H
 
-/* A segment that claims to be further on than this is not believed. */
+/* A FIN that claims to be further on than this is not believed. */
 #define AHEAD_MOST (1u << 30)
+
+/* Senders may overrun a window by a little, as one that shrank, and a probe by one byte. */
+#define OVERRUN_MOST 65536
 
 /* To ENDED, once, whoever comes first. */
 static __always_inline void end_flow(struct splice_flow_slot *flow, __u32 slot, __u32 reason)
@@ -29,15 +32,21 @@ static __always_inline void end_flow(struct splice_flow_slot *flow, __u32 slot, 
 }
 
 /* The peer of `x` acknowledges what the other peer sent: was it the FIN? */
-static __always_inline void track_ack(struct splice_leg *x, struct splice_leg *y, __u32 ack)
+static __always_inline void track_ack(struct splice_leg *x, struct splice_leg *y, __u32 ack,
+				      __u32 window)
 {
-	__u32 mapped;
+	__u32 mapped = splice_map_ack(ack, y->seq_delta), edge;
 
+	/* Nobody can acknowledge what has not passed here. */
+	if (splice_after(mapped, y->end))
+		return;
 	if (!splice_before(ack, x->ack))
 		x->ack = ack;
+	edge = ack + splice_window_bytes(window, x->peer_scale);
+	if (splice_after(edge, x->promised))
+		x->promised = edge;
 	if (!(y->flags & SPLICE_LEG_FIN))
 		return;
-	mapped = splice_map_ack(ack, y->seq_delta);
 	if (mapped == y->fin_end) {
 		side_event(x, SPLICE_ON_FIN_ACKED);
 	} else if (splice_after(mapped, y->fin_end) && x->state == SPLICE_SIDE_FIN_RELAYED) {
@@ -75,7 +84,7 @@ static __always_inline void track(struct splice_flow_slot *flow, struct segment 
 
 	x->active = bpf_ktime_get_coarse_ns() >> SPLICE_TICK_SHIFT;
 	if (seg->flags & TCP_ACK)
-		track_ack(x, y, seg->ack);
+		track_ack(x, y, seg->ack, seg->window);
 	if (seg->flags & (TCP_FIN | TCP_RST | TCP_SYN)) {
 		if (seg->flags & TCP_SYN)
 			return;
@@ -91,7 +100,8 @@ static __always_inline void track(struct splice_flow_slot *flow, struct segment 
 		}
 		track_fin(x, y, seg);
 	}
-	if (advance && advance < AHEAD_MOST) {
+	if ((splice_s32)advance > 0 &&
+	    !splice_after(splice_map_seq(seg->end, x->seq_delta), y->promised + OVERRUN_MOST)) {
 		x->end = seg->end;
 		x->bytes += advance - (seg->flags & TCP_FIN);
 	}

@@ -212,7 +212,7 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		copy_to_socket(skb);
 		if (trim(skb, seg))
 			return leave(SPLICE_COUNT_DROP_TRIM, TC_ACT_SHOT);
-		if (router_duties(skb, seg, x, y, &action))
+		if (router_duties(skb, seg, y, &action))
 			return action;
 		out.seq = ly.snd_nxt;
 		remember_edge(y, &out);
@@ -225,7 +225,7 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		count(SPLICE_COUNT_LOCAL_OLD);
 		return to_socket(skb, flow, seg, &lx, 0);
 	}
-	if (router_duties(skb, seg, x, y, &action))
+	if (router_duties(skb, seg, y, &action))
 		return action;
 	if (too_big(skb, seg, y))
 		return answer_too_big(skb, seg, y->limit);

@@ -27,7 +27,7 @@
 	X(LOCAL_REUSE, 14)     /* a SYN took an ended flow's place */                         \
 	/* Ingress, dropped. */                                                               \
 	X(DROP_LATE_COPY, 15)  /* a copy for a socket that was released meanwhile */          \
-	X(DROP_CHECKSUM, 16)   /* damaged, in transit, where its header would be believed */  \
+	X(DROP_CHECKSUM, 16)   /* damaged, where its header would be believed: in transit, or FIN or RST */  \
 	X(DROP_CE, 17)         /* marked "congestion experienced" towards a leg without ECN (RFC 6040) */ \
 	X(DROP_TTL, 18)        /* hop limit used up */                                        \
 	X(DROP_FRAGMENT, 19)   /* an IP fragment of a flow without sockets */                 \

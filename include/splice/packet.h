@@ -93,7 +93,9 @@ struct splice_key {
  * @peer_scale: window shift announced by the peer
  * @own_scale: window shift that the proxy announced to the peer
  * @state: enum splice_side_state
- * @probes: segments dropped towards the peer for want of a route, saturating
+ * @reserved: 0
+ * @promised: highest acknowledgement + window from the peer: the other peer may send up to here
+ * @told: tick of the latest ICMP error that we sent to the peer
  * @bytes: bytes of the peer's stream so far, those pumped before the splice included
  *
  * Host byte order, but for @key.
@@ -119,7 +121,8 @@ struct splice_leg {
 	unsigned char own_scale;
 	unsigned char state;
 	unsigned char reserved;
-	unsigned int reserved2;
+	unsigned int promised;
+	unsigned int told;
 	unsigned long long bytes;
 };
 
