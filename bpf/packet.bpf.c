@@ -67,7 +67,7 @@ static __always_inline int relay(struct __sk_buff *skb, __u32 l2)
 		if (action != ACT_RELAY)
 			return action;
 	}
-	if (skb->mark == SPLICE_MARK_LOCAL)
+	if (is_copy(skb))
 		return leave(SPLICE_COUNT_DROP_LATE_COPY, TC_ACT_SHOT);
 	if (flow->phase == SPLICE_PHASE_ENDED && (seg.flags & TCP_SYN)) {
 		/* The tuple is used again (S9). */

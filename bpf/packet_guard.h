@@ -88,10 +88,8 @@ static __always_inline int guard(struct __sk_buff *skb, __u32 l2)
 	struct splice_key key;
 	__u32 *leg;
 
-	if (skb->mark == SPLICE_MARK_RELAY) {
-		skb->mark = 0;
+	if (skb->mark == SPLICE_MARK_RELAY)
 		return leave(SPLICE_COUNT_GUARD_RELAYED, TC_ACT_UNSPEC);
-	}
 	if (parse(skb, l2, 1, &seg, &key) != PARSED_SEGMENT)
 		return leave(SPLICE_COUNT_GUARD_NOT_OURS, TC_ACT_UNSPEC);
 	leg = bpf_map_lookup_elem(&legs, &key);

@@ -130,6 +130,9 @@ static __always_inline int parse(struct __sk_buff *skb, __u32 l2, int outgoing,
 
 	seg->l3 = l2;
 	seg->fragment = seg->extra = 0;
+	/* Belongs to a VLAN device on top of this one, which has a hook of its own. */
+	if (skb->vlan_present)
+		return PARSED_NOT_IP;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		struct iphdr *ip = data + l2;
 		__be32 remote, local;

@@ -51,12 +51,17 @@ FUNCTION int to_socket(struct __sk_buff *skb, struct splice_flow_slot *flow, str
 	return TC_ACT_UNSPEC;
 }
 
+static __always_inline int is_copy(struct __sk_buff *skb)
+{
+	return skb->mark == SPLICE_MARK_WHOLE || skb->mark == SPLICE_MARK_BARE;
+}
+
 /* Sends the untouched packet through this hook again, marked: on its second pass it goes to the
  * local socket, while the first one goes on to the other leg.
  */
-static __always_inline void copy_to_socket(struct __sk_buff *skb)
+static __always_inline void copy_to_socket(struct __sk_buff *skb, __u32 mark)
 {
-	skb->mark = SPLICE_MARK_LOCAL;
+	skb->mark = mark;
 	/* When there is no memory the socket retransmits, and the answer to that comes by. */
 	if (bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS))
 		count(SPLICE_COUNT_COPY_FAILED);
@@ -154,7 +159,7 @@ static __always_inline int lost_socket(struct splice_flow_slot *flow, struct seg
 FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 				    struct segment *seg)
 {
-	int marked = skb->mark == SPLICE_MARK_LOCAL;
+	__u32 mark = is_copy(skb) ? skb->mark : 0;
 	struct local_socket lx = {}, ly = {};
 	struct outgoing out = {};
 	struct splice_leg *x, *y;
@@ -164,27 +169,26 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		return TC_ACT_SHOT;
 	x = &flow->leg[seg->side & 1];
 	y = &flow->leg[(seg->side & 1) ^ 1];
-	if (marked)
+	if (mark)
 		skb->mark = 0;
 	/* Both go to the socket, whatever the way: it and the pump put bytes where they belong. */
 	if (seg->fragment)
 		return leave(SPLICE_COUNT_LOCAL_FRAGMENT, TC_ACT_UNSPEC);
 	if (seg->flags & TCP_SYN)
 		return leave(SPLICE_COUNT_LOCAL_SYN, TC_ACT_UNSPEC);
-	if (!marked && !checksum_holds(skb, seg))
+	if (!mark && !checksum_holds(skb, seg))
 		return leave(SPLICE_COUNT_DROP_CHECKSUM, TC_ACT_SHOT);
 	has_lx = look(skb, flow, seg->side, &lx);
 	has_ly = look(skb, flow, seg->side ^ 1, &ly);
 	if (!has_lx || !has_ly) {
 		if (!lost_socket(flow, seg, !has_lx && !has_ly))
 			return leave(SPLICE_COUNT_LOCAL_ORPHAN, TC_ACT_UNSPEC);
-		return marked ? leave(SPLICE_COUNT_DROP_LATE_COPY, TC_ACT_SHOT) : ACT_RELAY;
+		return mark ? leave(SPLICE_COUNT_DROP_LATE_COPY, TC_ACT_SHOT) : ACT_RELAY;
 	}
 	has_data = seg->length || (seg->flags & TCP_FIN);
-	if (marked) {
+	if (mark) {
 		count(SPLICE_COUNT_LOCAL_COPY);
-		return to_socket(skb, flow, seg, &lx,
-				 x->way == SPLICE_WAY_FAST && !(has_data && splice_before(seg->seq, x->cut)));
+		return to_socket(skb, flow, seg, &lx, mark == SPLICE_MARK_BARE);
 	}
 
 	if (!(x->flags & SPLICE_LEG_SEEN))
@@ -209,7 +213,7 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		if (!for_relayed || seg->extra)
 			return to_socket(skb, flow, seg, &lx, 0);
 		/* The whole goes to LX; to Y, bare, what it says of Y's relayed bytes. */
-		copy_to_socket(skb);
+		copy_to_socket(skb, SPLICE_MARK_WHOLE);
 		if (trim(skb, seg))
 			return leave(SPLICE_COUNT_DROP_TRIM, TC_ACT_SHOT);
 		if (router_duties(skb, seg, y, &action))
@@ -240,7 +244,7 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		}
 		/* LX still waits for acknowledgements of its own (S11). */
 		if (lx.snd_una != lx.write_seq)
-			copy_to_socket(skb);
+			copy_to_socket(skb, SPLICE_MARK_BARE);
 	}
 	track(flow, seg);
 	if (for_relayed) {

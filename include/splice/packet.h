@@ -214,9 +214,12 @@ struct splice_packet_event {
 	unsigned long long bytes[2];
 };
 
-/* skb->mark of a segment on its way through ourselves. */
-#define SPLICE_MARK_LOCAL 0x5eed1u /* a copy for the local socket, on its second pass of the hook */
-#define SPLICE_MARK_RELAY 0x5eed2u /* relayed, or made by us: the guard lets it pass */
+/* skb->mark of a segment on its way through ourselves. Copies pass the ingress hook a second time;
+ * what a copy is for was decided at the first, when the way may have been another. */
+#define SPLICE_MARK_WHOLE 0x5eed1u /* a copy for the local socket */
+#define SPLICE_MARK_BARE 0x5eed2u  /* the same, but its payload is relayed */
+#define SPLICE_MARK_RELAY 0x5eed3u /* relayed, or made by us: the guard lets it pass. Stays, since
+				    * stacked devices have a hook each */
 
 #define SPLICE_ENUM_PHASE(name, value) SPLICE_PHASE_##name = value,
 enum splice_packet_phase { SPLICE_PACKET_PHASES(SPLICE_ENUM_PHASE) };
