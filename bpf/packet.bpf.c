@@ -7,6 +7,7 @@
  *   packet_relay.h     steady state: rewrite (packet_rewrite.h) and redirect
  *   packet_track.h     FIN, RST, acknowledgements: the state machine's events
  *   packet_transit.h   while local sockets still own bytes: cut, copy, correct
+ *   packet_syn.h       egress: what our SYN may offer
  *   packet_guard.h     egress: what local sockets may still say
  *   packet_control.h   asked by the engine: install, advance, cancel
  *   packet_icmp.h      the router's other duties
@@ -31,6 +32,7 @@
 #include "packet_track.h"
 #include "packet_relay.h"
 #include "packet_transit.h"
+#include "packet_syn.h"
 #include "packet_guard.h"
 #include "packet_control.h"
 

@@ -233,7 +233,7 @@ static __always_inline int owns_nothing(struct splice_leg *x, struct local_socke
 	       splice_map_seq(lx->copied, x->seq_delta) == ly->write_seq;
 }
 
-FUNCTION __u32 advance(struct __sk_buff *skb, struct splice_flow_slot *flow)
+FUNCTION __u32 advance(struct __sk_buff *skb, struct splice_flow_slot *flow, __u32 slot)
 {
 	struct local_socket lc = {}, ls = {};
 	struct splice_leg *c, *s;
@@ -252,6 +252,7 @@ FUNCTION __u32 advance(struct __sk_buff *skb, struct splice_flow_slot *flow)
 		return SPLICE_ANSWER_NOT_YET;
 	track_socket_fins(c, s, &lc, &ls);
 	track_socket_fins(s, c, &ls, &lc);
+	end_if_shut(flow, slot, c, s);
 	cut_at_rest(c, s, &lc, &ls);
 	cut_at_rest(s, c, &ls, &lc);
 	if (c->way != SPLICE_WAY_FAST || s->way != SPLICE_WAY_FAST || !owns_nothing(c, &lc, &ls) ||
@@ -292,7 +293,7 @@ static __always_inline __u32 answer(struct __sk_buff *skb, struct splice_packet_
 	case SPLICE_OP_INSTALL:
 		return install(skb, flow, request);
 	case SPLICE_OP_ADVANCE:
-		return advance(skb, flow);
+		return advance(skb, flow, request->slot);
 	case SPLICE_OP_CANCEL:
 		return cancel(flow);
 	default:

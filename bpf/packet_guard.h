@@ -8,13 +8,6 @@
 #ifndef SPLICE_PACKET_GUARD_H
 #define SPLICE_PACKET_GUARD_H
 
-FUNCTION int align_syn(struct __sk_buff *skb, struct segment *seg, struct splice_key *key)
-{
-	if (!seg || !key || skb->len == seg->length)
-		return TC_ACT_UNSPEC;
-	return leave(SPLICE_COUNT_GUARD_NOT_OURS, TC_ACT_UNSPEC);
-}
-
 /* Puts sequence number, acknowledgement and window into a segment of ours. */
 static __always_inline int correct(struct __sk_buff *skb, struct segment *seg, __u32 seq, __u32 ack,
 				   __u32 window)
@@ -42,6 +35,11 @@ FUNCTION int guard_flow(struct __sk_buff *skb, struct splice_flow_slot *flow, st
 		return TC_ACT_UNSPEC;
 	x = &flow->leg[seg->side & 1]; /* to whose peer it goes */
 	y = &flow->leg[(seg->side & 1) ^ 1];
+	if (flow->phase == SPLICE_PHASE_ENDED && (seg->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
+		/* The tuple is used again, by us (S9). */
+		forget_keys(flow);
+		return leave(SPLICE_COUNT_GUARD_LOCAL, TC_ACT_UNSPEC);
+	}
 	if (flow->phase != SPLICE_PHASE_TRANSIT)
 		return leave(SPLICE_COUNT_GUARD_SILENCED, TC_ACT_SHOT);
 	if (seg->flags & TCP_SYN)

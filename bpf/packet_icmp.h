@@ -8,12 +8,28 @@
 #ifndef SPLICE_PACKET_ICMP_H
 #define SPLICE_PACKET_ICMP_H
 
-#include <linux/icmp.h>
-#include <linux/icmpv6.h>
+/* RFC 792, RFC 1191 */
+#define ICMP_UNREACHABLE 3
+#define ICMP_TOO_BIG_CODE 4
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_PARAMETER 12
+
+/* RFC 4443 */
+#define ICMP6_UNREACHABLE 1
+#define ICMP6_TOO_BIG 2
+#define ICMP6_PARAMETER 4
 
 #define HOPS 64                 /* of what we send on our own behalf */
 #define TOS_NETWORK_CONTROL 0xc0 /* RFC 1812 section 4.3.2.5 */
 #define IP_DF 0x4000
+
+/* How errors of either family begin. */
+struct icmp_header {
+	__u8 type;
+	__u8 code;
+	__be16 check;
+	__be32 info; /* of "too big": the MTU, which IPv4 keeps in the lower half */
+};
 
 /* Takes IPv4 options off (thesis section 5.2.1). Negative when that failed. */
 FUNCTION int remove_options(struct __sk_buff *skb, struct segment *seg)
@@ -47,13 +63,13 @@ FUNCTION int remove_options(struct __sk_buff *skb, struct segment *seg)
  */
 struct answer_v4 {
 	struct iphdr ip;
-	struct icmphdr icmp;
+	struct icmp_header icmp;
 	__u8 quote[548];
 };
 
 struct answer_v6 {
 	struct ipv6hdr ip;
-	struct icmp6hdr icmp;
+	struct icmp_header icmp;
 	__u8 quote[1232];
 };
 
@@ -100,13 +116,11 @@ static __always_inline void fill_answer_v4(struct answer_v4 *answer, struct iphd
 	quoted->tot_len = bpf_htons(size);
 	quoted->check = fold(sum + quoted->tot_len);
 
-	answer->icmp.type = ICMP_DEST_UNREACH;
-	answer->icmp.code = ICMP_FRAG_NEEDED;
-	answer->icmp.checksum = 0;
-	answer->icmp.un.frag.__unused = 0;
-	answer->icmp.un.frag.mtu = bpf_htons(mtu);
-	answer->icmp.checksum =
-		fold(add_bytes(&answer->icmp, sizeof(*answer) - sizeof(answer->ip), 0));
+	answer->icmp.type = ICMP_UNREACHABLE;
+	answer->icmp.code = ICMP_TOO_BIG_CODE;
+	answer->icmp.check = 0;
+	answer->icmp.info = bpf_htonl(mtu);
+	answer->icmp.check = fold(add_bytes(&answer->icmp, sizeof(*answer) - sizeof(answer->ip), 0));
 
 	answer->ip.version = 4;
 	answer->ip.ihl = sizeof(answer->ip) / 4;
@@ -126,6 +140,7 @@ static __always_inline void fill_answer_v6(struct answer_v6 *answer, struct ipv6
 					   __u32 size, __u32 mtu)
 {
 	__u32 length = sizeof(*answer) - sizeof(answer->ip);
+	__u32 sum;
 
 	move_up(answer->quote, packet, sizeof(answer->quote));
 	((struct ipv6hdr *)answer->quote)->payload_len = bpf_htons(size - sizeof(*packet));
@@ -139,13 +154,13 @@ static __always_inline void fill_answer_v6(struct answer_v6 *answer, struct ipv6
 	answer->ip.saddr = packet->daddr;
 	answer->ip.daddr = packet->saddr;
 
-	answer->icmp.icmp6_type = ICMPV6_PKT_TOOBIG;
-	answer->icmp.icmp6_code = 0;
-	answer->icmp.icmp6_cksum = 0;
-	answer->icmp.icmp6_mtu = bpf_htonl(mtu);
+	answer->icmp.type = ICMP6_TOO_BIG;
+	answer->icmp.code = 0;
+	answer->icmp.check = 0;
+	answer->icmp.info = bpf_htonl(mtu);
 	/* With the pseudo-header: addresses, and two small numbers whose sum is no bigger. */
-	answer->icmp.icmp6_cksum = fold(add_bytes(
-		&answer->ip.saddr, 32, add_bytes(&answer->icmp, length, bpf_htonl(length + IPPROTO_ICMPV6))));
+	sum = add_bytes(&answer->ip.saddr, 32, bpf_htonl(length + IPPROTO_ICMPV6));
+	answer->icmp.check = fold(add_bytes(&answer->icmp, length, sum));
 }
 
 static __always_inline int fill_answer(struct __sk_buff *skb, struct segment *seg, __u32 payload,
@@ -212,7 +227,7 @@ FUNCTION int answer_too_big(struct __sk_buff *skb, struct splice_flow_slot *flow
 }
 
 /* What an ICMP error says of a segment that went to a leg's peer. */
-struct error {
+struct icmp_error {
 	__u32 icmp;   /* offset of the ICMP header */
 	__u32 quote;  /* offset of the quoted IP header */
 	__u32 tcp;    /* offset of the quoted TCP header */
@@ -228,7 +243,7 @@ struct quoted_tcp {
 	__be32 seq;
 };
 
-static __always_inline int read_quote(struct __sk_buff *skb, struct error *error, struct splice_key *key)
+static __always_inline int read_quote(struct __sk_buff *skb, struct icmp_error *error, struct splice_key *key)
 {
 	struct quoted_tcp tcp;
 
@@ -243,7 +258,7 @@ static __always_inline int read_quote(struct __sk_buff *skb, struct error *error
 /* Fills `error`, and `key` as the quoted segment's receiver would name its connection. Negative when
  * it is no error about a TCP segment. A redirect is about this host's routes: not one of ours.
  */
-static __always_inline int read_error_v4(struct __sk_buff *skb, __u32 l2, struct error *error,
+static __always_inline int read_error_v4(struct __sk_buff *skb, __u32 l2, struct icmp_error *error,
 					 struct splice_key *key)
 {
 	struct iphdr ip;
@@ -256,9 +271,9 @@ static __always_inline int read_error_v4(struct __sk_buff *skb, __u32 l2, struct
 	error->ip6 = 0;
 	error->broken = ip.ihl != sizeof(ip) / 4 || (ip.frag_off & bpf_htons(IP_MF));
 	error->icmp = l2 + ip.ihl * 4;
-	error->quote = error->icmp + sizeof(struct icmphdr);
+	error->quote = error->icmp + sizeof(struct icmp_header);
 	if (bpf_skb_load_bytes(skb, error->icmp, &type, sizeof(type)) ||
-	    (type != ICMP_DEST_UNREACH && type != ICMP_TIME_EXCEEDED && type != ICMP_PARAMETERPROB) ||
+	    (type != ICMP_UNREACHABLE && type != ICMP_TIME_EXCEEDED && type != ICMP_PARAMETER) ||
 	    bpf_skb_load_bytes(skb, error->quote, &ip, sizeof(ip)) || ip.protocol != IPPROTO_TCP ||
 	    (ip.frag_off & bpf_htons(IP_OFFSET)) || ip.saddr != host)
 		return -1;
@@ -268,7 +283,7 @@ static __always_inline int read_error_v4(struct __sk_buff *skb, __u32 l2, struct
 	return read_quote(skb, error, key);
 }
 
-static __always_inline int read_error_v6(struct __sk_buff *skb, __u32 l2, struct error *error,
+static __always_inline int read_error_v6(struct __sk_buff *skb, __u32 l2, struct icmp_error *error,
 					 struct splice_key *key)
 {
 	struct ipv6hdr ip;
@@ -278,49 +293,141 @@ static __always_inline int read_error_v6(struct __sk_buff *skb, __u32 l2, struct
 	error->ip6 = 1;
 	error->broken = 0;
 	error->icmp = l2 + sizeof(ip);
-	error->quote = error->icmp + sizeof(struct icmp6hdr);
+	error->quote = error->icmp + sizeof(struct icmp_header);
 	error->tcp = error->quote + sizeof(ip);
 	if (bpf_skb_load_bytes(skb, l2 + offsetof(struct ipv6hdr, daddr), host, sizeof(host)) ||
 	    bpf_skb_load_bytes(skb, error->icmp, &type, sizeof(type)) ||
-	    type < ICMPV6_DEST_UNREACH || type > ICMPV6_PARAMPROB ||
+	    type < ICMP6_UNREACHABLE || type > ICMP6_PARAMETER ||
 	    bpf_skb_load_bytes(skb, error->quote, &ip, sizeof(ip)) || ip.nexthdr != IPPROTO_TCP ||
-	    __builtin_memcmp(&ip.saddr, host, sizeof(host)))
+	    ip.saddr.s6_addr32[0] != host[0] || ip.saddr.s6_addr32[1] != host[1] ||
+	    ip.saddr.s6_addr32[2] != host[2] || ip.saddr.s6_addr32[3] != host[3])
 		return -1;
 	__builtin_memcpy(key->remote, &ip.daddr, 16);
 	__builtin_memcpy(key->local, &ip.saddr, 16);
 	return read_quote(skb, error, key);
 }
 
-/* The quoted header as the other end sent it. Gives what that changes in the ICMP checksum: an IPv4
- * header has one of its own, so that it changes nothing. Its TCP checksum is as before, of the
- * segment that the router saw.
+/* Other addresses in an IPv4 header, and where @hops is set another TTL. Its checksum keeps its
+ * damage, if it has any.
  */
-static __always_inline __s64 rewrite_quote(struct __sk_buff *skb, struct error *error,
-					   struct splice_leg *x)
+static __always_inline int put_addresses_v4(struct __sk_buff *skb, __u32 at, void *from, void *to,
+					    __u32 hops)
 {
-	__be32 old[10], new[10];
-	__u32 at, size;
+	struct iphdr old, new;
+	__u32 sum;
 
-	at = error->tcp;
-	if (bpf_skb_load_bytes(skb, at, old, sizeof(struct quoted_tcp)))
+	if (bpf_skb_load_bytes(skb, at, &old, sizeof(old)))
 		return -1;
-	((__be16 *)new)[0] = x->key.remote_port;
-	((__be16 *)new)[1] = x->key.local_port;
-	new[1] = bpf_htonl(splice_map_ack(error->seq, x->seq_delta));
-	if (bpf_skb_store_bytes(skb, at, new, sizeof(struct quoted_tcp), 0))
+	new = old;
+	__builtin_memcpy(&new.saddr, from + 12, 4);
+	__builtin_memcpy(&new.daddr, to + 12, 4);
+	if (hops)
+		new.ttl = hops;
+	sum = bpf_csum_diff((__be32 *)&old, sizeof(old), (__be32 *)&new, sizeof(new), 0);
+	new.check = fold((__u16)~old.check + (sum & 0xffff) + (sum >> 16));
+	return bpf_skb_store_bytes(skb, at, &new, sizeof(new), 0);
+}
+
+/* In an IPv6 header. Adds the difference to `sum`. */
+static __always_inline int put_addresses_v6(struct __sk_buff *skb, __u32 at, void *from, void *to,
+					    __u32 *sum)
+{
+	__be32 old[8], new[8];
+
+	at += offsetof(struct ipv6hdr, saddr);
+	if (bpf_skb_load_bytes(skb, at, old, sizeof(old)))
 		return -1;
+	__builtin_memcpy(new, from, 16);
+	__builtin_memcpy(&new[4], to, 16);
+	*sum = bpf_csum_diff(old, sizeof(old), new, sizeof(new), *sum);
+	return bpf_skb_store_bytes(skb, at, new, sizeof(new), 0);
+}
+
+/* The error as the other end is to see it: from the only router between the two that it knows, us,
+ * about a segment as it sent it. The router's own address may mean nothing there, or be filtered
+ * as forged; the end host does not look at it.
+ *
+ * A quoted IPv4 header has a checksum of its own, so that its changes leave the ICMP checksum
+ * alone. The quoted TCP checksum stays that of the segment which the router saw.
+ */
+static __always_inline int rewrite_error(struct __sk_buff *skb, __u32 l2, struct icmp_error *error,
+					 struct splice_leg *x)
+{
+	struct quoted_tcp old, new;
+	__u32 sum = 0;
+
 	if (error->ip6) {
-		at = error->quote + offsetof(struct ipv6hdr, saddr);
-		size = 32;
-		if (bpf_skb_load_bytes(skb, at, &old[2], 32))
+		__u8 hops = HOPS;
+
+		/* The outer addresses are in the pseudo-header. */
+		if (put_addresses_v6(skb, l2, x->key.local, x->key.remote, &sum) ||
+		    put_addresses_v6(skb, error->quote, x->key.remote, x->key.local, &sum) ||
+		    bpf_skb_store_bytes(skb, l2 + offsetof(struct ipv6hdr, hop_limit), &hops, 1, 0))
 			return -1;
-		__builtin_memcpy(&new[2], x->key.remote, 16);
-		__builtin_memcpy(&new[6], x->key.local, 16);
-		if (bpf_skb_store_bytes(skb, at, &new[2], 32, 0))
-			return -1;
-		return bpf_csum_diff(old, sizeof(old), new, sizeof(new), 0);
+	} else if (put_addresses_v4(skb, l2, x->key.local, x->key.remote, HOPS) ||
+		   put_addresses_v4(skb, error->quote, x->key.remote, x->key.local, 0)) {
+		return -1;
 	}
-	return bpf_csum_diff(old, 8, new, 8, 0);
+	if (bpf_skb_load_bytes(skb, error->tcp, &old, sizeof(old)))
+		return -1;
+	new.source = x->key.remote_port;
+	new.dest = x->key.local_port;
+	new.seq = bpf_htonl(splice_map_ack(error->seq, x->seq_delta));
+	sum = bpf_csum_diff((__be32 *)&old, sizeof(old), (__be32 *)&new, sizeof(new), sum);
+	if (bpf_skb_store_bytes(skb, error->tcp, &new, sizeof(new), 0))
+		return -1;
+	return bpf_l4_csum_replace(skb, error->icmp + offsetof(struct icmp_header, check), 0, sum, 0);
+}
+
+/* Could its sender know of the segment? Everybody can guess addresses and ports, but only who sees
+ * the stream knows which bytes are under way.
+ */
+static __always_inline int is_plausible(struct icmp_error *error, struct splice_leg *x,
+					struct splice_leg *y)
+{
+	return !splice_before(error->seq, y->ack) &&
+	       !splice_after(error->seq, splice_map_seq(x->end, x->seq_delta));
+}
+
+FUNCTION int translate_icmp(struct __sk_buff *skb, __u32 l2)
+{
+	struct splice_flow_slot *flow;
+	struct icmp_error error = {};
+	struct splice_leg *x, *y;
+	struct splice_key key;
+	__u32 *leg, slot;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP) ? read_error_v4(skb, l2, &error, &key) :
+						   read_error_v6(skb, l2, &error, &key))
+		return leave(SPLICE_COUNT_ICMP_NO_FLOW, TC_ACT_UNSPEC);
+	leg = bpf_map_lookup_elem(&legs, &key);
+	if (!leg)
+		return leave(SPLICE_COUNT_ICMP_NO_FLOW, TC_ACT_UNSPEC);
+	slot = *leg >> 1;
+	flow = bpf_map_lookup_elem(&flows, &slot);
+	if (!flow || flow->phase == SPLICE_PHASE_FREE)
+		return leave(SPLICE_COUNT_ICMP_NO_FLOW, TC_ACT_UNSPEC);
+	y = &flow->leg[*leg & 1]; /* whose peer did not get it */
+	x = &flow->leg[(*leg & 1) ^ 1];
+	/* Of bytes before the cut the local socket is the sender, and reads the error itself. */
+	if (flow->phase == SPLICE_PHASE_TRANSIT &&
+	    (x->way != SPLICE_WAY_FAST ||
+	     splice_before(error.seq, splice_map_seq(x->cut, x->seq_delta))))
+		return leave(SPLICE_COUNT_ICMP_LOCAL, TC_ACT_UNSPEC);
+	if (error.broken || !is_plausible(&error, x, y) || rewrite_error(skb, l2, &error, x))
+		return leave(SPLICE_COUNT_ICMP_DROPPED, TC_ACT_SHOT);
+
+	skb->mark = SPLICE_MARK_RELAY;
+	if (l2 == 0) {
+		/* As in emit(): the redirect wants an Ethernet header to take off. */
+		__be16 protocol = error.ip6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+
+		if (bpf_skb_change_head(skb, ETH_HLEN, 0) ||
+		    bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &protocol, 2, 0))
+			return leave(SPLICE_COUNT_ICMP_DROPPED, TC_ACT_SHOT);
+	}
+	count(SPLICE_COUNT_ICMP_TRANSLATED);
+	return bpf_redirect_neigh(x->ifindex, 0, 0, 0);
 }
 
 #endif

@@ -75,7 +75,7 @@ FUNCTION int relay_released(struct __sk_buff *skb, struct splice_flow_slot *flow
 	if (router_duties(skb, seg, y, &action))
 		return action;
 	if (too_big(skb, seg, y))
-		return answer_too_big(skb, seg, y->limit);
+		return answer_too_big(skb, flow, seg);
 	/* The end of a flow is rare enough to make sure that it is no damage. */
 	if ((seg->flags & (TCP_FIN | TCP_RST)) && !checksum_holds(skb, seg))
 		return leave(SPLICE_COUNT_DROP_CHECKSUM, TC_ACT_SHOT);

@@ -76,6 +76,23 @@ static __always_inline int credible_reset(struct splice_leg *x, struct splice_le
 	return seg->seq == x->end || seg->seq == splice_map_ack(y->ack, x->seq_delta);
 }
 
+/* Both FINs acknowledged. */
+static __always_inline void end_if_shut(struct splice_flow_slot *flow, __u32 slot, struct splice_leg *x,
+					struct splice_leg *y)
+{
+	if (x->state != SPLICE_SIDE_SHUTDOWN)
+		return;
+	/* The other side may come here on another processor at this moment: each must see the
+	 * other's state, for which its own must be out before it reads. Atomics are full barriers.
+	 */
+	__sync_fetch_and_or(&flow->phase, 0);
+	if (y->state != SPLICE_SIDE_SHUTDOWN)
+		return;
+	side_event(x, SPLICE_ON_BOTH_SHUT);
+	side_event(y, SPLICE_ON_BOTH_SHUT);
+	end_flow(flow, slot, SPLICE_CLOSE_END);
+}
+
 static __always_inline void track(struct splice_flow_slot *flow, struct segment *seg)
 {
 	struct splice_leg *x = &flow->leg[seg->side & 1];
@@ -105,11 +122,7 @@ static __always_inline void track(struct splice_flow_slot *flow, struct segment 
 		x->end = seg->end;
 		x->bytes += advance - (seg->flags & TCP_FIN);
 	}
-	if (x->state == SPLICE_SIDE_SHUTDOWN && y->state == SPLICE_SIDE_SHUTDOWN) {
-		side_event(x, SPLICE_ON_BOTH_SHUT);
-		side_event(y, SPLICE_ON_BOTH_SHUT);
-		end_flow(flow, seg->slot, SPLICE_CLOSE_END);
-	}
+	end_if_shut(flow, seg->slot, x, y);
 }
 
 #endif

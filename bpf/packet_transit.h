@@ -232,7 +232,7 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 	if (router_duties(skb, seg, y, &action))
 		return action;
 	if (too_big(skb, seg, y))
-		return answer_too_big(skb, seg, y->limit);
+		return answer_too_big(skb, flow, seg);
 	if (!(seg->flags & TCP_RST)) {
 		/* A segment before what was relayed asks for an answer (keepalive, zero-window
 		 * probe), and only Y can give it.
