@@ -10,7 +10,8 @@
  *   packet_syn.h       egress: what our SYN may offer
  *   packet_guard.h     egress: what local sockets may still say
  *   packet_control.h   asked by the engine: install, advance, cancel
- *   packet_icmp.h      the router's other duties
+ *   packet_icmp.h      the router's other duties: errors that come back, IPv4 options
+ *   packet_too_big.h   and errors of our own
  *
  * relay_* at tc ingress and guard_* at tc egress of every device that carries a leg; `control` is
  * never attached. What is not ours passes with TC_ACT_UNSPEC, so that other filters still run.
@@ -27,6 +28,7 @@
 #include "packet_parse.h"
 #include "packet_checksum.h"
 #include "packet_icmp.h"
+#include "packet_too_big.h"
 #include "packet_socket.h"
 #include "packet_rewrite.h"
 #include "packet_track.h"

@@ -197,6 +197,8 @@ FUNCTION __u32 install(struct __sk_buff *skb, struct splice_flow_slot *flow,
 	 */
 	c->ts_delta = clock_of(s) - lc.ts_recent;
 	s->ts_delta = clock_of(c) - ls.ts_recent;
+	promise(s, splice_map_seq(lc.rcv_edge, c->seq_delta));
+	promise(c, splice_map_seq(ls.rcv_edge, s->seq_delta));
 	track_socket_fins(c, s, &lc, &ls);
 	track_socket_fins(s, c, &ls, &lc);
 	flow->installed_ns = bpf_ktime_get_ns();

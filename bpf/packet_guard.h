@@ -46,6 +46,9 @@ FUNCTION int guard_flow(struct __sk_buff *skb, struct splice_flow_slot *flow, st
 		return leave(SPLICE_COUNT_GUARD_LOCAL, TC_ACT_UNSPEC);
 	if (x->ifindex != skb->ifindex)
 		x->ifindex = skb->ifindex;
+	if (seg->flags & TCP_ACK)
+		promise(y, splice_map_seq(seg->ack + splice_window_bytes(seg->window, x->own_scale),
+					  x->seq_delta));
 	/* The engine shuts a socket down only behind bytes that it pumped. Such a FIN comes from
 	 * a process that died, and would end a stream that goes on.
 	 */

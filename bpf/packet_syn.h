@@ -2,9 +2,9 @@
 /* Handshake stage, outgoing: the SYN towards the server offers no more than the client's leg has.
  *
  * Called at tc egress for SYNs of no flow. Options that only one leg has would have to be made up
- * or taken out in every segment; a SYN that never offered them costs nothing afterwards. Retransmitted
- * SYNs come by here alike. The local socket follows the answer: what the server does not confirm
- * it does not use.
+ * or taken out in every segment; a SYN that never offered them costs nothing afterwards. SYNs that
+ * are sent again come by here alike. The local socket follows the answer: what the server does not
+ * confirm it does not use.
  */
 #ifndef SPLICE_PACKET_SYN_H
 #define SPLICE_PACKET_SYN_H
@@ -22,7 +22,7 @@ static __always_inline int is_unwanted(__u32 kind, __u32 size, __u32 intent)
 	       (kind == OPTION_TIMESTAMPS && size == 10 && (intent & SPLICE_LEG_TIMESTAMPS));
 }
 
-/* Every byte of what is not wanted becomes a NOP. By position, as find_options(). Gives how many. */
+/* Every byte of what is not wanted becomes a NOP. Walks as find_options() does. Gives how many. */
 FUNCTION int strip_options(struct header *header, __u32 intent)
 {
 	__u32 next = sizeof(struct tcphdr), unwanted = 0, stripped = 0;

@@ -14,8 +14,15 @@
 /* A FIN that claims to be further on than this is not believed. */
 #define AHEAD_MOST (1u << 30)
 
-/* Senders may overrun a window by a little, as one that shrank, and a probe by one byte. */
-#define OVERRUN_MOST 65536
+/* A window may have shrunk behind what was sent into it. */
+#define OVERRUN_MOST (1u << 20)
+
+/* The other peer may send so far: y's peer has said so, or the local socket in its place. */
+static __always_inline void promise(struct splice_leg *y, __u32 edge)
+{
+	if (splice_after(edge, y->promised))
+		y->promised = edge;
+}
 
 /* To ENDED, once, whoever comes first. */
 static __always_inline void end_flow(struct splice_flow_slot *flow, __u32 slot, __u32 reason)
@@ -35,16 +42,14 @@ static __always_inline void end_flow(struct splice_flow_slot *flow, __u32 slot, 
 static __always_inline void track_ack(struct splice_leg *x, struct splice_leg *y, __u32 ack,
 				      __u32 window)
 {
-	__u32 mapped = splice_map_ack(ack, y->seq_delta), edge;
+	__u32 mapped = splice_map_ack(ack, y->seq_delta);
 
 	/* Nobody can acknowledge what has not passed here. */
 	if (splice_after(mapped, y->end))
 		return;
 	if (!splice_before(ack, x->ack))
 		x->ack = ack;
-	edge = ack + splice_window_bytes(window, x->peer_scale);
-	if (splice_after(edge, x->promised))
-		x->promised = edge;
+	promise(x, ack + splice_window_bytes(window, x->peer_scale));
 	if (!(y->flags & SPLICE_LEG_FIN))
 		return;
 	if (mapped == y->fin_end) {

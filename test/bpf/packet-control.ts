@@ -1,0 +1,229 @@
+/** Splice stage: what `control` answers, what it writes into a flow, and how a transit ends. */
+import { describe, expect, test } from 'vitest';
+import type { PacketCounter } from '../../src/abi.gen.js';
+import { ACTION, CLIENT, PacketBench, SERVER, hosts, type Flow } from './packet-bench.js';
+import { DIRECTIONS, EMPTY, MARK, OPERATION, type TransitBed } from './packet-pair.js';
+import { LEG } from './packet-slot.js';
+import { FLAG } from './segment.js';
+
+export function control(bed: () => TransitBed): void {
+  describe.each([4, 6] as const)('control, IPv%d', (family) => {
+    test('installs a flow from its sockets: what is unread, in hand and unsent is between the positions', async () => {
+      const { flow, client, server } = await bed().pair({ family });
+      await client.queue(50);
+      await client.read(20);
+      await server.queue(9);
+      await server.write(300);
+      const { answer, counts, edges } = bed().install(flow, [7, 11]);
+      expect([answer, counts]).toEqual(['done', { 'control-done': 1 }]);
+      expect(edges.sort()).toEqual(['CLOSE CONNECT', 'CLOSE CONNECT', 'ESTABLISHED SPLICE', 'ESTABLISHED SPLICE']);
+      expect([flow.phase, flow.states, bed().ways(flow), flow.known]).toEqual([
+        'transit',
+        'PRE_SPLICED/PRE_SPLICED',
+        'slow/slow',
+        true,
+      ]);
+      const flags = LEG.timestamps | LEG.sack;
+      expect(flow.leg(CLIENT)).toMatchObject({
+        seqDelta: 7_000 + 300 + 7 - 1_020,
+        end: 1_050,
+        ack: 90_000,
+        bytes: 30,
+        ifindex: bed().host.ifindex,
+        peerScale: 7,
+        ownScale: 7,
+        segments: 0,
+      });
+      expect(flow.leg(SERVER)).toMatchObject({ seqDelta: (90_000 + 11 - 500_000) >>> 0, end: 500_009, bytes: 9 });
+      for (const side of [CLIENT, SERVER] as const) {
+        expect(flow.leg(side).flags & (flags | LEG.seen | LEG.fin | LEG.edge)).toBe(flags);
+      }
+    });
+
+    test('knows what was negotiated on each leg', async () => {
+      const { flow } = await bed().pair({
+        family,
+        client: { sack: false, peerScale: 2, ownScale: 9, timestamps: false },
+        server: { peerScale: 14, ownScale: 0, timestamps: false },
+      });
+      expect(bed().install(flow).answer).toBe('done');
+      expect(flow.leg(CLIENT)).toMatchObject({ peerScale: 2, ownScale: 9 });
+      expect(flow.leg(SERVER)).toMatchObject({ peerScale: 14, ownScale: 0 });
+      expect([flow.leg(CLIENT).flags & 3, flow.leg(SERVER).flags & 3]).toEqual([0, LEG.sack]);
+    });
+
+    test('releases a flow that owns nothing, at rest, and it is a flow without sockets', async () => {
+      const { flow, client, server } = await bed().seen({ family });
+      const { answer, edges } = bed().advance(flow);
+      expect([answer, edges]).toEqual(['done', ['PRE_SPLICED RELEASE', 'PRE_SPLICED RELEASE']]);
+      expect([flow.phase, flow.states, bed().ways(flow)]).toEqual(['released', 'SPLICED/SPLICED', 'fast/fast']);
+      expect(bed().advance(flow)).toMatchObject({ answer: 'done', edges: [] });
+      await client.close();
+      await server.close();
+      expect(bed().bench.relay(flow.from(CLIENT))).toMatchObject({ result: ACTION.redirect, counts: { relayed: 1 } });
+      // A copy that comes late finds no socket, and the host would answer it (S10).
+      expect(bed().bench.relay(flow.from(CLIENT), 'eth', { mark: MARK.bare })).toMatchObject({
+        result: ACTION.drop,
+        counts: { 'drop-late-copy': 1 },
+      });
+    });
+  });
+
+  describe('control refuses', () => {
+    const refused = (flow: Flow): [string, Partial<Record<PacketCounter, number>>, boolean, string] => {
+      const { answer, counts } = bed().install(flow);
+      return [answer, counts, flow.known, flow.phase];
+    };
+    const no = (answer: string) => [answer, { 'control-refused': 1 }, false, 'free'];
+
+    test('a client or a server that is not there', async () => {
+      const first = await bed().pair();
+      await first.client.close();
+      expect(refused(first.flow)).toEqual(no('no-client'));
+      const second = await bed().pair();
+      await second.server.close();
+      expect(refused(second.flow)).toEqual(no('no-server'));
+    });
+
+    test('timestamps on one leg only', async () => {
+      for (const one of ['client', 'server']) {
+        const { flow } = await bed().pair({ [one]: { timestamps: false } });
+        expect(refused(flow)).toEqual(no('timestamps'));
+      }
+    });
+
+    test('a leg that stays on this host, or goes through a tunnel', async () => {
+      const local = await bed().pair({ from: { remote: '127.0.0.1', local: '127.0.0.1' } });
+      expect(refused(local.flow)).toEqual(no('local'));
+      const tunneled = await bed().pair({ family: 6, from: { remote: hosts[6].behindTunnel } });
+      expect(refused(tunneled.flow)).toEqual(no('tunneled'));
+    });
+
+    test('segments that are signed', async () => {
+      const { flow, server } = await bed().pair();
+      await server.sign();
+      expect(refused(flow)).toEqual(no('authenticated'));
+    });
+
+    test('a peer that takes smaller segments than its family can be told of', async () => {
+      const { flow } = await bed().pair({ server: { mss: 88 } });
+      expect(refused(flow)).toEqual(no('small-segments'));
+    });
+
+    test('addresses and ports that another flow has', async () => {
+      const { flow } = await bed().pair();
+      expect(bed().install(flow).answer).toBe('done');
+      const again = bed().bench.flow({ keys: false, slot: { phase: 0 }, client: flow.legs[0], server: flow.legs[1] });
+      const { answer } = bed().install(again);
+      expect([answer, again.phase, flow.phase, flow.known]).toEqual(['key-taken', 'free', 'transit', true]);
+      // Only one of the two keys is taken: nothing of the other may stay.
+      const half = await bed().pair();
+      bed().bench.object.delete('legs', half.flow.keyOf(CLIENT));
+      const taken = bed().bench.flow({ keys: true, slot: { phase: 2 }, server: half.flow.legs[SERVER] });
+      expect(bed().install(half.flow).answer).toBe('key-taken');
+      expect(bed().bench.object.lookup('legs', half.flow.keyOf(CLIENT))).toBeUndefined();
+      expect(taken.known).toBe(true);
+    });
+
+    test('a flow for which the map has no room, and leaves nothing of it there', async () => {
+      const tight = new PacketBench({ flows: 8, legs: 3, events: 4096 });
+      try {
+        tight.place = bed().bench.place;
+        const room = tight.flow({ keys: true, client: { remotePort: 39_000 }, server: { localPort: 19_000 } });
+        const { flow } = await bed().pair();
+        const full = tight.flow({ keys: false, slot: { phase: 0 }, client: flow.legs[0], server: flow.legs[1] });
+        expect(tight.control(OPERATION.install, full.index).answer).toBe('map-full');
+        bed().bench.seenAnswers.add('map-full');
+        expect([full.known, full.phase, room.known]).toEqual([false, 'free', true]);
+      } finally {
+        tight.close();
+      }
+    });
+
+    test('what is no request', async () => {
+      const { flow } = await bed().pair();
+      expect(bed().bench.control(9, flow.index).answer).toBe('bad-request');
+      expect(bed().bench.control(OPERATION.install, 1 << 30).answer).toBe('bad-request');
+      expect(bed().bench.run('control', Buffer.alloc(20))).toMatchObject({ counts: { 'control-refused': 1 } });
+      expect(bed().advance(flow).answer).toBe('bad-request');
+    });
+  });
+
+  describe('the end of a transit', () => {
+    test.each(DIRECTIONS)('%s: a FIN and a reset count also before the release', async (_, side) => {
+      const { flow } = await bed().cut(side);
+      const fin = flow.from(side, { ...EMPTY, seq: flow.leg(side).end, flags: FLAG.fin | FLAG.ack });
+      expect(bed().bench.relay(fin)).toMatchObject({ result: ACTION.redirect, edges: ['PRE_SPLICED FIN'] });
+      const reset = flow.from(side, { ...EMPTY, seq: flow.leg(side).end, flags: FLAG.rst | FLAG.ack });
+      expect(bed().bench.relay(reset).edges.sort()).toEqual(['FIN_RELAYED RESET', 'PRE_SPLICED RESET']);
+      expect([flow.phase, bed().advance(flow).answer]).toEqual(['ended', 'ended']);
+    });
+
+    test('not released while a socket has bytes unread, unwritten or unacknowledged', async () => {
+      const unread = await bed().seen();
+      await unread.client.queue(10);
+      expect(bed().advance(unread.flow)).toMatchObject({ answer: 'not-yet', counts: { 'control-not-yet': 1 } });
+      const unacknowledged = await bed().cut(CLIENT);
+      await unacknowledged.client.write(10);
+      expect(bed().advance(unacknowledged.flow).answer).toBe('not-yet');
+      const inHand = await bed().pair();
+      bed().install(inHand.flow, [5, 0]);
+      bed().bench.relay(inHand.flow.from(CLIENT, EMPTY));
+      bed().bench.relay(inHand.flow.from(SERVER, EMPTY));
+      expect(bed().advance(inHand.flow).answer).toBe('not-yet');
+      expect(inHand.flow.phase).toBe('transit');
+    });
+
+    test('a cancelled flow stays with the pump for good', async () => {
+      const { flow } = await bed().seen();
+      expect(bed().cancel(flow).answer).toBe('done');
+      expect(bed().ways(flow)).toBe('held/held');
+      for (const [, side] of DIRECTIONS) {
+        expect(bed().bench.relay(flow.from(side))).toMatchObject({ result: ACTION.pass, counts: { 'local-slow': 1 } });
+      }
+      expect(bed().advance(flow).answer).toBe('not-yet');
+    });
+
+    test.each(DIRECTIONS)('not cancelled when a way is fast: %s', async (_, side) => {
+      const { flow } = await bed().cut(side);
+      expect(bed().cancel(flow).answer).toBe('fast-already');
+      expect(bed().ways(flow)).toBe(side === CLIENT ? 'fast/slow' : 'slow/fast');
+    });
+
+    test('one socket lost: its engine lives and will end the flow', async () => {
+      const { flow, client } = await bed().seen();
+      await client.close();
+      expect(bed().bench.relay(flow.from(CLIENT))).toMatchObject({
+        result: ACTION.pass,
+        counts: { 'local-orphan': 1 },
+      });
+      expect([flow.phase, flow.known]).toEqual(['transit', true]);
+    });
+
+    test('both sockets lost before the cuts: the flow is removed, the host resets both ends', async () => {
+      const { flow, client, server } = await bed().seen();
+      await client.close();
+      await server.close();
+      expect(bed().bench.relay(flow.from(CLIENT))).toMatchObject({
+        result: ACTION.pass,
+        counts: { 'local-orphan': 1 },
+      });
+      expect([flow.phase, flow.known]).toEqual(['ended', false]);
+    });
+
+    test('both sockets lost behind both cuts: the flow can do without', async () => {
+      const { flow, client, server } = await bed().cut(CLIENT);
+      bed().bench.relay(flow.from(SERVER));
+      expect(bed().ways(flow)).toBe('fast/fast');
+      await client.close();
+      await server.close();
+      const { result, counts, edges } = bed().bench.relay(flow.from(CLIENT, { seq: 1_005 }));
+      expect([result, counts, edges]).toEqual([
+        ACTION.redirect,
+        { relayed: 1 },
+        ['PRE_SPLICED RELEASE', 'PRE_SPLICED RELEASE'],
+      ]);
+      expect([flow.phase, flow.states]).toEqual(['released', 'SPLICED/SPLICED']);
+    });
+  });
+}

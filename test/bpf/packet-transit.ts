@@ -1,0 +1,221 @@
+/** Splice stage, incoming: segments of a flow whose local sockets still own bytes, before and behind the cuts. */
+import { describe, expect, test } from 'vitest';
+import { PACKET_WAY } from '../../src/abi.gen.js';
+import { ACTION, CLIENT, SERVER, parsed } from './packet-bench.js';
+import { DIRECTIONS, EMPTY, MARK, otherSide, type TransitBed } from './packet-pair.js';
+import { LEG } from './packet-slot.js';
+import { FLAG, build, parse, type TcpOption } from './segment.js';
+
+export function transit(bed: () => TransitBed): void {
+  describe('before the cut', () => {
+    test.each(DIRECTIONS)('%s: the first segment proves its leg and goes to its socket untouched', async (_, side) => {
+      const { flow } = await bed().pair();
+      bed().install(flow);
+      const sent = flow.from(side);
+      const { result, packet, counts, mark } = bed().bench.relay(sent);
+      expect([result, mark, counts]).toEqual([ACTION.pass, 0, { 'local-slow': 1, 'wait-proof': 1 }]);
+      expect(packet).toEqual(build(sent));
+      expect([bed().ways(flow), flow.leg(side).flags & LEG.seen]).toEqual(['slow/slow', LEG.seen]);
+    });
+
+    test.each(DIRECTIONS)('%s: cut at the very next byte, clean, and relayed from there', async (_, side) => {
+      const { flow } = await bed().seen();
+      const sent = flow.from(side);
+      const { result, counts } = bed().bench.relay(sent);
+      expect([result, counts]).toEqual([ACTION.redirect, { cut: 1, 'relayed-transit': 1 }]);
+      expect(flow.leg(side)).toMatchObject({ way: PACKET_WAY.fast, cut: sent.seq, end: sent.seq + 5, segments: 1 });
+      expect(flow.leg(otherSide(side)).way).toBe(PACKET_WAY.slow);
+    });
+
+    test('not at a byte that is not the next, nor at a reset or at urgent data', async () => {
+      const { flow } = await bed().seen();
+      for (const changes of [
+        { seq: 1001 },
+        { seq: 999 },
+        { flags: FLAG.ack | FLAG.urg, urgent: 1 },
+        { flags: FLAG.rst },
+      ]) {
+        const { result, counts } = bed().bench.relay(flow.from(CLIENT, changes));
+        expect([result, counts]).toEqual([ACTION.pass, { 'local-slow': 1, 'wait-next': 1 }]);
+      }
+      expect(bed().ways(flow)).toBe('slow/slow');
+    });
+
+    test('S7: not while out-of-order bytes are queued', async () => {
+      const { flow } = await bed().seen();
+      await bed().host.wire(flow.from(CLIENT, { seq: 2_000 }));
+      const { counts } = bed().bench.relay(flow.from(CLIENT));
+      expect(counts).toEqual({ 'local-slow': 1, 'wait-hole': 1 });
+    });
+
+    test('S7: not while a process works on the socket: what arrives then waits in its backlog', async () => {
+      const { flow, client } = await bed().seen();
+      await client.queue(10);
+      const letGo = await client.hold();
+      expect(bed().bench.relay(flow.from(CLIENT, { seq: 1_010 })).counts).toEqual({ 'local-slow': 1, 'wait-busy': 1 });
+      expect(bed().advance(flow).answer).toBe('not-yet');
+      await letGo();
+      expect(bed().bench.relay(flow.from(CLIENT, { seq: 1_010 })).counts).toEqual({ cut: 1, 'relayed-transit': 1 });
+    });
+
+    test('S4: not while the other peer’s window is smaller than what was promised', async () => {
+      const { flow, client } = await bed().seen({ server: { sendWindow: 20_000 } });
+      // Something unread: the positions differ, so that only the windows can say yes.
+      await client.queue(100);
+      const next = flow.from(CLIENT, { seq: 1_100 });
+      expect(bed().bench.relay(next).counts).toEqual({ 'local-slow': 1, 'wait-room': 1 });
+      const roomy = await bed().seen({ server: { sendWindow: 70_000 } });
+      await roomy.client.queue(100);
+      expect(bed().bench.relay(roomy.flow.from(CLIENT, { seq: 1_100 })).counts).toEqual({
+        cut: 1,
+        'relayed-transit': 1,
+      });
+    });
+
+    test('clean, but the segment itself is too long for the other peer’s window', async () => {
+      const { flow } = await bed().seen({ server: { sendWindow: 4 } });
+      expect(bed().bench.relay(flow.from(CLIENT)).counts).toEqual({ 'local-slow': 1, 'wait-room': 1 });
+    });
+
+    test('S14: not with a segment that is too big for the other leg', async () => {
+      const { flow } = await bed().seen({ server: { mss: 536 } });
+      const { limit } = flow.leg(SERVER);
+      expect(limit).toBe(536);
+      const big = flow.from(CLIENT, { payload: 'x'.repeat(limit - 12 + 1) });
+      expect(bed().bench.relay(big).counts).toEqual({ 'local-slow': 1, 'wait-size': 1 });
+      const fits = flow.from(CLIENT, { payload: 'x'.repeat(limit - 12) });
+      expect(bed().bench.relay(fits).counts).toEqual({ cut: 1, 'relayed-transit': 1 });
+    });
+
+    test('a damaged segment is dropped: its header would be believed', async () => {
+      const { flow } = await bed().seen();
+      for (const length of [0, 1, 127, 128, 129, 1400]) {
+        const damaged = build(flow.from(CLIENT, { payload: 'x'.repeat(length) }));
+        damaged[14 + 20 + 9]! ^= 4;
+        const { result, counts } = bed().bench.relay(damaged);
+        expect([result, counts]).toEqual([ACTION.drop, { 'drop-checksum': 1 }]);
+      }
+    });
+
+    test('a SYN, and fragments, are for the socket', async () => {
+      const { flow } = await bed().seen();
+      const syn = flow.from(CLIENT, { flags: FLAG.syn, payload: '' });
+      expect(bed().bench.relay(syn)).toMatchObject({ result: ACTION.pass, counts: { 'local-syn': 1 } });
+      const fragment = flow.from(CLIENT, { fragment: 0x2000 });
+      expect(bed().bench.relay(fragment)).toMatchObject({ result: ACTION.pass, counts: { 'local-fragment': 1 } });
+      const options = flow.from(CLIENT, { ipOptions: [148, 4, 0, 0] });
+      expect(bed().bench.relay(options)).toMatchObject({ result: ACTION.pass, counts: { 'local-slow': 1 } });
+      expect(bed().ways(flow)).toBe('slow/slow');
+    });
+  });
+
+  describe('one way fast, the other slow', () => {
+    test('S5: relayed payload carries what the other socket says: ack, window, TSecr, and no SACK', async () => {
+      const { flow } = await bed().seen({ server: { receiveWindow: 30_000, ownScale: 5 } });
+      const sack: TcpOption = { kind: 'sack', blocks: [[90_500, 91_000]] };
+      const sent = flow.from(CLIENT, {
+        options: [{ kind: 'timestamps', value: 111, echo: 222 }, sack, { kind: 'nop' }, { kind: 'nop' }],
+      });
+      const before = Math.floor(Number(process.hrtime.bigint() / 1_000_000n));
+      const out = parse(bed().bench.relay(sent).packet);
+      const after = Math.floor(Number(process.hrtime.bigint() / 1_000_000n));
+      const stamp = out.options[0]!;
+      if (stamp.kind !== 'timestamps') throw new Error('no timestamps');
+      // S8: the clock of the socket that still sends there.
+      const clock = (stamp.value - flow.leg(SERVER).clockOffset) >>> 0;
+      expect(clock).toBeGreaterThanOrEqual(before >>> 0);
+      expect(clock).toBeLessThanOrEqual(after >>> 0);
+      expect(stamp.echo).toBe(0);
+      const expected = parsed(flow.relayed(CLIENT, sent, { ack: 500_000, window: 30_000 >> 5, options: out.options }));
+      expect(out).toEqual(expected);
+      expect(out.options.slice(1, 13)).toEqual(Array<TcpOption>(12).fill({ kind: 'nop' }));
+    });
+
+    test('a bare acknowledgement of what only the socket sent is for the socket, and acceptable to it', async () => {
+      const { flow, client } = await bed().cut(CLIENT);
+      await client.write(100);
+      const sent = flow.from(CLIENT, { ...EMPTY, seq: 1_005, ack: 90_060 });
+      const { result, packet, counts } = bed().bench.relay(sent);
+      expect([result, counts]).toEqual([ACTION.pass, { 'local-ack': 1 }]);
+      // At the place where the socket stands: it has not seen the relayed bytes.
+      expect(parse(packet)).toMatchObject({ seq: 1_000, ack: 90_060, tcpError: 0, payload: '' });
+    });
+
+    test('S11: a segment that also acknowledges the socket’s own bytes comes to it as a bare copy', async () => {
+      const { flow, client } = await bed().cut(CLIENT);
+      await client.write(100);
+      const sent = flow.from(CLIENT, { seq: 1_005, ack: 90_100, flags: FLAG.ack | FLAG.psh });
+      expect(bed().bench.relay(sent)).toMatchObject({ result: ACTION.redirect, counts: { 'relayed-transit': 1 } });
+      const { result, packet, counts, mark } = bed().bench.relay(sent, 'eth', { mark: MARK.bare });
+      expect([result, mark, counts]).toEqual([ACTION.pass, 0, { 'local-copy': 1 }]);
+      expect(parse(packet)).toMatchObject({
+        seq: 1_000,
+        ack: 90_100,
+        flags: FLAG.ack,
+        payload: '',
+        tcpError: 0,
+        ipError: 0,
+      });
+      expect(packet.length).toBe(14 + 20 + 32);
+    });
+
+    test('a copy that cannot be made is counted; the segment itself is relayed', async () => {
+      const { flow, client } = await bed().cut(CLIENT);
+      await client.write(100);
+      const sent = flow.from(CLIENT, { seq: 1_005, ack: 90_100 });
+      const { result, counts } = bed().bench.relay(sent, 'eth', { ifindex: bed().host.deadIfindex });
+      expect([result, counts]).toEqual([ACTION.redirect, { 'relayed-transit': 1, 'copy-failed': 1 }]);
+    });
+
+    test('an acknowledgement beyond what the socket sent is held back to that', async () => {
+      const { flow, client } = await bed().cut(SERVER);
+      await client.write(10);
+      bed().bench.relay(flow.from(SERVER, { seq: 500_005, payload: 'x'.repeat(1000) }));
+      const sent = flow.from(CLIENT, { ack: 90_900, payload: 'from the slow side' });
+      const { packet } = bed().bench.relay(sent, 'eth', { mark: MARK.whole });
+      expect(parse(packet)).toMatchObject({ seq: 1_000, ack: 90_010, payload: 'from the slow side', tcpError: 0 });
+    });
+
+    test('S5: data for the slow socket, its acknowledgement, bare, for the other leg', async () => {
+      const { flow } = await bed().cut(SERVER, { client: { receiveWindow: 65_536 }, server: { sendWindow: 3 } });
+      bed().bench.relay(flow.from(SERVER, { seq: 500_005, payload: 'x'.repeat(1000) }));
+      const sent = flow.from(CLIENT, { ack: 90_905, payload: 'from the slow side' });
+      const { result, packet, counts } = bed().bench.relay(sent);
+      expect([result, counts]).toMatchObject([ACTION.redirect, { 'relayed-ack': 1, 'local-slow': 1 }]);
+      const out = parse(packet);
+      expect(out).toMatchObject({ seq: 7_000, ack: 500_905, payload: '', flags: FLAG.ack, tcpError: 0, ipError: 0 });
+      expect(packet.length).toBe(14 + 20 + 32);
+    });
+
+    test('bytes from before the cut that come again are for the socket', async () => {
+      const { flow } = await bed().cut(CLIENT);
+      for (const [seq, payload] of [
+        [990, 'old'],
+        [995, 'straddles'],
+      ] as const) {
+        const { result, counts } = bed().bench.relay(flow.from(CLIENT, { seq, payload }));
+        expect([result, counts]).toEqual([ACTION.pass, { 'local-old': 1 }]);
+      }
+    });
+
+    test('S5: a keepalive or a probe of a fast peer is answered by the other end: it is relayed', async () => {
+      const { flow } = await bed().cut(CLIENT);
+      const probe = flow.from(CLIENT, { ...EMPTY, seq: 1_004 });
+      expect(bed().bench.relay(probe)).toMatchObject({ result: ACTION.redirect, counts: { 'relayed-transit': 1 } });
+    });
+
+    test('S3: the cut follows the stream, so that 3 GiB later nothing looks old', async () => {
+      const { flow } = await bed().cut(CLIENT);
+      let seq = 1_005;
+      for (let i = 0; i < 7; i++) {
+        seq = (seq + 500_000_000) >>> 0;
+        // What is between has passed, too.
+        const ack = (seq + flow.leg(CLIENT).seqDelta) >>> 0;
+        bed().bench.relay(flow.from(CLIENT, { seq }));
+        bed().bench.relay(flow.from(SERVER, { ...EMPTY, ack }));
+        expect(bed().bench.relay(flow.from(CLIENT, { seq })).counts).toMatchObject({ 'relayed-transit': 1 });
+      }
+      expect((seq - flow.leg(CLIENT).cut) >>> 0).toBeLessThanOrEqual(1 << 30);
+    });
+  });
+}
