@@ -224,6 +224,7 @@ static __always_inline void cut_at_rest(struct splice_leg *x, struct splice_leg 
 		return;
 	x->cut = lx->rcv_nxt;
 	x->end = lx->rcv_nxt;
+	promise(y, splice_map_seq(lx->rcv_edge, x->seq_delta));
 	__sync_val_compare_and_swap(&x->way, SPLICE_WAY_SLOW, SPLICE_WAY_FAST);
 }
 
@@ -285,6 +286,27 @@ static __always_inline __u32 cancel(struct splice_flow_slot *flow)
 	return SPLICE_ANSWER_FAST_ALREADY;
 }
 
+static __always_inline void remove_key(struct splice_leg *leg, __u32 mine)
+{
+	__u32 *value = bpf_map_lookup_elem(&legs, &leg->key);
+
+	/* A SYN may have ended the flow, and a new one have come in its place. */
+	if (value && *value == mine)
+		bpf_map_delete_elem(&legs, &leg->key);
+}
+
+static __always_inline __u32 forget(struct splice_flow_slot *flow, __u32 slot)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		remove_key(&flow->leg[i], SPLICE_LEG(slot, i));
+		side_event(&flow->leg[i], SPLICE_ON_EXPIRE);
+	}
+	flow->phase = SPLICE_PHASE_FREE;
+	return SPLICE_ANSWER_DONE;
+}
+
 static __always_inline __u32 answer(struct __sk_buff *skb, struct splice_packet_request *request)
 {
 	struct splice_flow_slot *flow = bpf_map_lookup_elem(&flows, &request->slot);
@@ -298,6 +320,8 @@ static __always_inline __u32 answer(struct __sk_buff *skb, struct splice_packet_
 		return advance(skb, flow, request->slot);
 	case SPLICE_OP_CANCEL:
 		return cancel(flow);
+	case SPLICE_OP_REMOVE:
+		return forget(flow, request->slot);
 	default:
 		return SPLICE_ANSWER_BAD_REQUEST;
 	}

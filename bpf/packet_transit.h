@@ -112,6 +112,7 @@ static __always_inline void try_cut(struct __sk_buff *skb, struct segment *seg, 
 	/* The cut is there before anybody can see the way as FAST. */
 	x->cut = seg->seq;
 	x->end = seg->seq;
+	promise(y, splice_map_seq(lx->rcv_edge, x->seq_delta));
 	if (__sync_val_compare_and_swap(&x->way, SPLICE_WAY_SLOW, SPLICE_WAY_FAST) == SPLICE_WAY_SLOW)
 		count(SPLICE_COUNT_CUT);
 }

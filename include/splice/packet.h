@@ -159,7 +159,7 @@ SPLICE_PACKET_ASSERT(sizeof(struct splice_flow_slot) == 256, "flow: layout is AB
 	X(INSTALL, 0) /* fill the slot from both live sockets, insert its keys */  \
 	X(ADVANCE, 1) /* cut at rest what can be cut, release if nothing is owned */ \
 	X(CANCEL, 2)  /* hold both ways SLOW for good; says if either is FAST already */ \
-	X(LOOK, 3)    /* only read the sockets */
+	X(REMOVE, 3)  /* forget the keys, unless another flow has them by now; frees the slot */
 
 /* What `control` answers: 0, or why not. */
 #define SPLICE_PACKET_ANSWERS(X)                                                      \
@@ -174,12 +174,11 @@ SPLICE_PACKET_ASSERT(sizeof(struct splice_flow_slot) == 256, "flow: layout is AB
 	X(ULP, 8)            /* refused: the socket has an upper layer protocol, as TLS */ \
 	X(MPTCP, 9)          /* refused: a Multipath TCP connection */                 \
 	X(LOCAL, 10)         /* refused: a leg stays on this host */                   \
-	X(NO_ROUTE, 11)      /* refused: a socket has no cached route */               \
-	X(KEY_TAKEN, 12)     /* refused: a flow with these addresses and ports exists */ \
-	X(MAP_FULL, 13)      /* refused: the map has no room */                        \
-	X(BAD_REQUEST, 14)   /* no such slot or operation */                           \
-	X(SMALL_SEGMENTS, 15) /* refused: a peer takes smaller segments than its family can be told */ \
-	X(TUNNELED, 16)      /* refused: a route leads through a tunnel or IPsec */
+	X(KEY_TAKEN, 11)     /* refused: a flow with these addresses and ports exists */ \
+	X(MAP_FULL, 12)      /* refused: the map has no room */                        \
+	X(BAD_REQUEST, 13)   /* no such slot or operation */                           \
+	X(SMALL_SEGMENTS, 14) /* refused: a peer takes smaller segments than its family can be told */ \
+	X(TUNNELED, 15)      /* refused: a route leads through a tunnel or IPsec */
 
 /**
  * struct splice_packet_request - data of a test run of `control`, behind 14 bytes
