@@ -5,6 +5,7 @@
  *   packet_maps.h      what is known, who counts
  *   packet_parse.h     from a packet to a segment
  *   packet_relay.h     steady state: rewrite (packet_rewrite.h) and redirect
+ *   packet_next_hop.h  out of the other leg
  *   packet_track.h     FIN, RST, acknowledgements: the state machine's events
  *   packet_transit.h   while local sockets still own bytes: cut, copy, correct
  *   packet_syn.h       egress: what our SYN may offer
@@ -30,6 +31,7 @@
 #include "packet_icmp.h"
 #include "packet_too_big.h"
 #include "packet_socket.h"
+#include "packet_next_hop.h"
 #include "packet_rewrite.h"
 #include "packet_track.h"
 #include "packet_relay.h"

@@ -35,11 +35,6 @@ FUNCTION int guard_flow(struct __sk_buff *skb, struct splice_flow_slot *flow, st
 		return TC_ACT_UNSPEC;
 	x = &flow->leg[seg->side & 1]; /* to whose peer it goes */
 	y = &flow->leg[(seg->side & 1) ^ 1];
-	if (flow->phase == SPLICE_PHASE_ENDED && (seg->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
-		/* The tuple is used again, by us (S9). */
-		forget_keys(flow);
-		return leave(SPLICE_COUNT_GUARD_LOCAL, TC_ACT_UNSPEC);
-	}
 	if (flow->phase != SPLICE_PHASE_TRANSIT)
 		return leave(SPLICE_COUNT_GUARD_SILENCED, TC_ACT_SHOT);
 	if (seg->flags & TCP_SYN)
@@ -89,8 +84,11 @@ static __always_inline int guard(struct __sk_buff *skb, __u32 l2)
 	struct splice_key key;
 	__u32 *leg;
 
-	if (skb->mark == SPLICE_MARK_RELAY)
+	if (skb->mark == SPLICE_MARK_RELAY) {
+		if (l2)
+			learn_next_hop(skb);
 		return leave(SPLICE_COUNT_GUARD_RELAYED, TC_ACT_UNSPEC);
+	}
 	if (parse(skb, l2, 1, &seg, &key) != PARSED_SEGMENT)
 		return leave(SPLICE_COUNT_GUARD_NOT_OURS, TC_ACT_UNSPEC);
 	leg = bpf_map_lookup_elem(&legs, &key);
@@ -104,6 +102,11 @@ static __always_inline int guard(struct __sk_buff *skb, __u32 l2)
 	flow = bpf_map_lookup_elem(&flows, &seg.slot);
 	if (!flow)
 		return leave(SPLICE_COUNT_GUARD_NOT_OURS, TC_ACT_UNSPEC);
+	if (flow->phase == SPLICE_PHASE_ENDED && (seg.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
+		/* The tuple is used again, by us (S9). */
+		forget_keys(flow);
+		return align_syn(skb, &seg, &key);
+	}
 	return guard_flow(skb, flow, &seg);
 }
 

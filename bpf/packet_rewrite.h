@@ -228,17 +228,9 @@ FUNCTION int emit(struct __sk_buff *skb, struct splice_flow_slot *flow, struct s
 		return leave(SPLICE_COUNT_DROP_REWRITE, TC_ACT_SHOT);
 
 	skb->mark = SPLICE_MARK_RELAY;
-	if (seg->l3 == 0) {
-		/* Came without an Ethernet header; the redirect wants one to take off. */
-		__be16 protocol = seg->ip6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
-
-		if (bpf_skb_change_head(skb, ETH_HLEN, 0) ||
-		    bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &protocol, 2, 0))
-			return leave(SPLICE_COUNT_DROP_REWRITE, TC_ACT_SHOT);
-	}
 	count(flow->phase == SPLICE_PHASE_TRANSIT ? SPLICE_COUNT_RELAYED_TRANSIT : SPLICE_COUNT_RELAYED);
 	x->segments++;
-	return bpf_redirect_neigh(y->ifindex, 0, 0, 0);
+	return send_out(skb, seg, y, SPLICE_LEG(seg->slot, (seg->side & 1) ^ 1), x->active);
 }
 
 #endif

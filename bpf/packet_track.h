@@ -38,15 +38,28 @@ static __always_inline void end_flow(struct splice_flow_slot *flow, __u32 slot, 
 	tell(flow, slot, SPLICE_PACKET_ENDED);
 }
 
+/* The cut starts counting at `seq`: what was seen behind it did not reach the socket, and comes again. */
+static __always_inline void count_from(struct splice_leg *x, __u32 seq)
+{
+	if (splice_after(x->end, seq))
+		x->bytes -= x->end - seq;
+	x->end = seq;
+}
+
 /* The peer of `x` acknowledges what the other peer sent: was it the FIN? */
 static __always_inline void track_ack(struct splice_leg *x, struct splice_leg *y, __u32 ack,
 				      __u32 window)
 {
 	__u32 mapped = splice_map_ack(ack, y->seq_delta);
 
-	/* Nobody can acknowledge what has not passed here. */
-	if (splice_after(mapped, y->end))
+	/* Nobody can acknowledge more than it has promised to take. */
+	if (splice_after(ack, x->promised))
 		return;
+	/* Bytes passed here whose note is lost: two processors have written y->end at once. */
+	if (splice_after(mapped, y->end)) {
+		y->bytes += mapped - y->end;
+		y->end = mapped;
+	}
 	if (!splice_before(ack, x->ack))
 		x->ack = ack;
 	promise(x, ack + splice_window_bytes(window, x->peer_scale));
@@ -65,8 +78,7 @@ static __always_inline void track_fin(struct splice_leg *x, struct splice_leg *y
 	/* What y's peer has acknowledged of x's stream: a FIN before that is no FIN. */
 	__u32 known = splice_map_ack(y->ack, x->seq_delta);
 
-	if ((x->flags & SPLICE_LEG_FIN) || splice_before(seg->end, known) ||
-	    seg->end - known > AHEAD_MOST)
+	if ((x->flags & SPLICE_LEG_FIN) || seg->end - known > AHEAD_MOST)
 		return;
 	x->fin_end = seg->end;
 	__sync_fetch_and_or(&x->flags, SPLICE_LEG_FIN);

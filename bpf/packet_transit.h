@@ -111,7 +111,7 @@ static __always_inline void try_cut(struct __sk_buff *skb, struct segment *seg, 
 	}
 	/* The cut is there before anybody can see the way as FAST. */
 	x->cut = seg->seq;
-	x->end = seg->seq;
+	count_from(x, seg->seq);
 	promise(y, splice_map_seq(lx->rcv_edge, x->seq_delta));
 	if (__sync_val_compare_and_swap(&x->way, SPLICE_WAY_SLOW, SPLICE_WAY_FAST) == SPLICE_WAY_SLOW)
 		count(SPLICE_COUNT_CUT);
@@ -154,6 +154,19 @@ static __always_inline int lost_socket(struct splice_flow_slot *flow, struct seg
 	return 0;
 }
 
+/* Both sockets of the flow, off the stack; see struct desk. */
+struct both_sockets {
+	struct local_socket x;
+	struct local_socket y;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct both_sockets);
+} sockets SEC(".maps");
+
 /* Not for the kernel: the flow is released, relay the segment. */
 #define ACT_RELAY 1000
 
@@ -161,10 +174,12 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 				    struct segment *seg)
 {
 	__u32 mark = is_copy(skb) ? skb->mark : 0;
-	struct local_socket lx = {}, ly = {};
+	struct local_socket *lx, *ly;
+	struct both_sockets *both;
 	struct outgoing out = {};
 	struct splice_leg *x, *y;
 	int has_data, for_relayed, has_lx, has_ly, action;
+	__u32 zero = 0;
 
 	if (!flow || !seg)
 		return TC_ACT_SHOT;
@@ -179,8 +194,13 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		return leave(SPLICE_COUNT_LOCAL_SYN, TC_ACT_UNSPEC);
 	if (!mark && !checksum_holds(skb, seg))
 		return leave(SPLICE_COUNT_DROP_CHECKSUM, TC_ACT_SHOT);
-	has_lx = look(skb, flow, seg->side, &lx);
-	has_ly = look(skb, flow, seg->side ^ 1, &ly);
+	both = bpf_map_lookup_elem(&sockets, &zero);
+	if (!both)
+		return TC_ACT_SHOT;
+	lx = &both->x;
+	ly = &both->y;
+	has_lx = look(skb, flow, seg->side, lx);
+	has_ly = look(skb, flow, seg->side ^ 1, ly);
 	if (!has_lx || !has_ly) {
 		if (!lost_socket(flow, seg, !has_lx && !has_ly))
 			return leave(SPLICE_COUNT_LOCAL_ORPHAN, TC_ACT_UNSPEC);
@@ -189,13 +209,13 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 	has_data = seg->length || (seg->flags & TCP_FIN);
 	if (mark) {
 		count(SPLICE_COUNT_LOCAL_COPY);
-		return to_socket(skb, flow, seg, &lx, mark == SPLICE_MARK_BARE);
+		return to_socket(skb, flow, seg, lx, mark == SPLICE_MARK_BARE);
 	}
 
 	if (!(x->flags & SPLICE_LEG_SEEN))
 		__sync_fetch_and_or(&x->flags, SPLICE_LEG_SEEN);
 	if (x->way == SPLICE_WAY_SLOW && !seg->extra)
-		try_cut(skb, seg, x, y, &lx, &ly);
+		try_cut(skb, seg, x, y, lx, ly);
 	if (x->way == SPLICE_WAY_FAST)
 		x->cut = splice_ratchet(x->cut, seg->seq);
 	/* LX judges a reset of its own connection; the engine sees the outcome. */
@@ -212,14 +232,14 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		track(flow, seg);
 		count(SPLICE_COUNT_LOCAL_SLOW);
 		if (!for_relayed || seg->extra)
-			return to_socket(skb, flow, seg, &lx, 0);
+			return to_socket(skb, flow, seg, lx, 0);
 		/* The whole goes to LX; to Y, bare, what it says of Y's relayed bytes. */
 		copy_to_socket(skb, SPLICE_MARK_WHOLE);
 		if (trim(skb, seg))
 			return leave(SPLICE_COUNT_DROP_TRIM, TC_ACT_SHOT);
 		if (router_duties(skb, seg, y, &action))
 			return action;
-		out.seq = ly.snd_nxt;
+		out.seq = ly->snd_nxt;
 		remember_edge(y, &out);
 		count(SPLICE_COUNT_RELAYED_ACK);
 		return emit(skb, flow, seg, &out);
@@ -228,7 +248,7 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 	if (has_data && splice_before(seg->seq, x->cut)) {
 		track(flow, seg);
 		count(SPLICE_COUNT_LOCAL_OLD);
-		return to_socket(skb, flow, seg, &lx, 0);
+		return to_socket(skb, flow, seg, lx, 0);
 	}
 	if (router_duties(skb, seg, y, &action))
 		return action;
@@ -241,10 +261,10 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		if (!has_data && !for_relayed && !splice_before(seg->seq, x->end)) {
 			track(flow, seg);
 			count(SPLICE_COUNT_LOCAL_ACK);
-			return to_socket(skb, flow, seg, &lx, 1);
+			return to_socket(skb, flow, seg, lx, 1);
 		}
 		/* LX still waits for acknowledgements of its own (S11). */
-		if (lx.snd_una != lx.write_seq)
+		if (lx->snd_una != lx->write_seq)
 			copy_to_socket(skb, SPLICE_MARK_BARE);
 	}
 	track(flow, seg);
@@ -254,10 +274,10 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		/* Nothing that this segment says of Y's stream concerns relayed bytes. */
 		out.strip_sack = 1;
 		if (y->way != SPLICE_WAY_FAST) {
-			out.ack = ly.rcv_nxt;
-			out.window = ly.rcv_edge - ly.rcv_nxt;
+			out.ack = ly->rcv_nxt;
+			out.window = ly->rcv_edge - ly->rcv_nxt;
 			out.own_tsecr = 1;
-			out.tsecr = ly.ts_recent;
+			out.tsecr = ly->ts_recent;
 		} else {
 			out.window = splice_keep_edge(y->cut, out.ack, out.window);
 			out.ack = y->cut;

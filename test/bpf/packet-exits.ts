@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { PACKET_NOTES, type PacketCounter } from '../../src/abi.gen.js';
 import { ACTION, CLIENT, SERVER, hosts, type Device, type Family, PacketBench, type Passed } from './packet-bench.js';
+import { MARK } from './packet-pair.js';
 import { FLAG, build, type Segment } from './segment.js';
 
 const devices: [Device, Family][] = [
@@ -10,6 +11,7 @@ const devices: [Device, Family][] = [
   ['raw', 4],
   ['raw', 6],
 ];
+const marks = [0, 0, ...Object.values(MARK)];
 const notes: readonly PacketCounter[] = PACKET_NOTES;
 
 /** The counters of exits that a run moved. */
@@ -143,7 +145,7 @@ export function exits(bench: () => PacketBench): void {
           }
           if (random(4) === 0) packet = packet.subarray(0, 14 + 54 + random(packet.length - 67));
           const hook = random(4) === 0 ? 'guard' : 'relay';
-          const passed = bench()[hook](packet, device, { mark: [0, 0, 0x5eed1, 0x5eed2, 0x5eed3][random(5)]! });
+          const passed = bench()[hook](packet, device, { mark: marks[random(marks.length)]! });
           const said = `${round}: ${passed.result} ${JSON.stringify(passed.counts)} ${packet.toString('hex')}`;
           if (!actions.includes(passed.result) || exitsOf(passed).length !== 1) expect.unreachable(said);
         }

@@ -29,6 +29,22 @@ export function guardReleased(bench: () => PacketBench): void {
   });
 }
 
+export function guardReuse(bench: () => PacketBench): void {
+  test('S9: a SYN of our own on an ended flow takes its place; on a living one it does not', () => {
+    const syn = { flags: FLAG.syn, payload: '', ack: 0, options: [] };
+    const living = bench().flow();
+    const silenced = bench().guard(living.to(SERVER, syn));
+    expect([silenced.result, silenced.counts, living.known]).toEqual([ACTION.drop, { 'guard-silenced': 1 }, true]);
+    living.remove();
+    const ended = bench().flow({ slot: { phase: 3 } });
+    const answer = bench().guard(ended.to(SERVER, { ...syn, flags: FLAG.syn | FLAG.ack }));
+    expect([answer.result, ended.known]).toEqual([ACTION.drop, true]);
+    const { result, packet } = bench().guard(ended.to(SERVER, syn));
+    expect([result, ended.known]).toEqual([ACTION.pass, false]);
+    expect(packet).toEqual(build(ended.to(SERVER, syn)));
+  });
+}
+
 export function guardTransit(bed: () => TransitBed): void {
   describe('the guard', () => {
     test('S1: what a socket acknowledges is raised to what was relayed to its peer', async () => {

@@ -69,6 +69,15 @@ export function lives(bench: () => PacketBench): void {
       expect(flow.leg(SERVER)).toMatchObject({ bytes: 20_000, segments: 21 });
     });
 
+    test('a note of the last bytes that got lost between two processors does not hide the end', () => {
+      // The FIN is known, but `end` was overwritten by an older segment that passed at the same time.
+      const flow = bench().flow({
+        client: { state: SIDE_STATE.FIN_RELAYED },
+        server: { state: SIDE_STATE.SPLICED, flags: LEG.timestamps | LEG.sack | LEG.seen | LEG.fin, finEnd: 501_001 },
+      });
+      expect(send(acknowledges(flow, CLIENT, 501_001)).edges).toEqual(['FIN_RELAYED FIN_ACKED']);
+    });
+
     test('what follows the end is still relayed: a last acknowledgement may be lost', () => {
       const flow = bench().flow({ slot: { phase: 3 }, client: { state: SIDE_STATE.TIMEWAIT } });
       const sent = flow.from(SERVER, { ...empty, flags: FIN });

@@ -98,9 +98,14 @@ export class SocketHost {
       queue: (count) => this.#ask(`queue ${id} ${count}`),
       read: (count) => this.#ask(`read ${id} ${count}`),
       write: (count) => this.#ask(`write ${id} ${count}`),
-      hold: async () => {
+      arrives: (segment) => this.#ask(`wire ${id} wire ${build(segment).toString('hex')}`),
+      whileLocked: async (run) => {
         await this.#ask(`hold ${id}`);
-        return () => this.#ask(`let ${id}`);
+        try {
+          run();
+        } finally {
+          await this.#ask(`let ${id}`);
+        }
       },
       shut: () => this.#ask(`shut ${id}`),
       sign: () => this.#ask(`sign ${id}`),
@@ -116,11 +121,6 @@ export class SocketHost {
   /** Closes what a test has left open. */
   async clear(): Promise<void> {
     for (const id of [...this.#open]) await this.#close(id);
-  }
-
-  /** What a peer sends, as the host's own TCP gets it: no program is attached. */
-  wire(segment: Segment): Promise<void> {
-    return this.#ask(`wire wire ${build(segment).toString('hex')}`);
   }
 
   readonly #clean = (): void => {
@@ -141,8 +141,10 @@ export interface LocalSocket {
   queue(count: number): Promise<void>;
   read(count: number): Promise<void>;
   write(count: number): Promise<void>;
-  /** A process reads, and holds the socket's lock until the returned function is called. */
-  hold(): Promise<() => Promise<void>>;
+  /** What its peer sends, by the wire: no program is attached. */
+  arrives(segment: Segment): Promise<void>;
+  /** Runs this while a process is in the middle of reading a byte, and so holds the socket's lock. */
+  whileLocked(run: () => void): Promise<void>;
   /** Sends FIN. */
   shut(): Promise<void>;
   /** TCP-MD5. */

@@ -41,9 +41,17 @@ export function transit(bed: () => TransitBed): void {
       expect(bed().ways(flow)).toBe('slow/slow');
     });
 
-    test('S7: not while out-of-order bytes are queued', async () => {
+    test('bytes that the socket did not take, and that come again behind the cut, are counted once', async () => {
       const { flow } = await bed().seen();
-      await bed().host.wire(flow.from(CLIENT, { seq: 2_000 }));
+      bed().bench.relay(flow.from(CLIENT, { seq: 1_100 }));
+      expect(bed().bench.relay(flow.from(CLIENT, { payload: 'x'.repeat(100) })).counts).toMatchObject({ cut: 1 });
+      bed().bench.relay(flow.from(CLIENT, { seq: 1_100, payload: 'x'.repeat(50) }));
+      expect(flow.leg(CLIENT)).toMatchObject({ end: 1_150, bytes: 150 });
+    });
+
+    test('S7: not while out-of-order bytes are queued', async () => {
+      const { flow, client } = await bed().seen();
+      await client.arrives(flow.from(CLIENT, { seq: 2_000 }));
       const { counts } = bed().bench.relay(flow.from(CLIENT));
       expect(counts).toEqual({ 'local-slow': 1, 'wait-hole': 1 });
     });
@@ -51,10 +59,11 @@ export function transit(bed: () => TransitBed): void {
     test('S7: not while a process works on the socket: what arrives then waits in its backlog', async () => {
       const { flow, client } = await bed().seen();
       await client.queue(10);
-      const letGo = await client.hold();
-      expect(bed().bench.relay(flow.from(CLIENT, { seq: 1_010 })).counts).toEqual({ 'local-slow': 1, 'wait-busy': 1 });
-      expect(bed().advance(flow).answer).toBe('not-yet');
-      await letGo();
+      await client.whileLocked(() => {
+        const { counts } = bed().bench.relay(flow.from(CLIENT, { seq: 1_010 }));
+        expect(counts).toEqual({ 'local-slow': 1, 'wait-busy': 1 });
+        expect(bed().advance(flow).answer).toBe('not-yet');
+      });
       expect(bed().bench.relay(flow.from(CLIENT, { seq: 1_010 })).counts).toEqual({ cut: 1, 'relayed-transit': 1 });
     });
 
@@ -85,6 +94,23 @@ export function transit(bed: () => TransitBed): void {
       expect(bed().bench.relay(big).counts).toEqual({ 'local-slow': 1, 'wait-size': 1 });
       const fits = flow.from(CLIENT, { payload: 'x'.repeat(limit - 12) });
       expect(bed().bench.relay(fits).counts).toEqual({ cut: 1, 'relayed-transit': 1 });
+    });
+
+    test('what the socket itself asked for is believed, however far the other peer is behind', async () => {
+      const { flow, client } = await bed().seen({ server: { sendWindow: 30_000 } });
+      let seq = 1_000;
+      for (; seq < 2_500_000; seq += 60_000) {
+        await client.queue(60_000);
+        await client.read(60_000);
+      }
+      // The client sends so far because the socket has told it that it may.
+      bed().bench.guard(flow.to(CLIENT, { ...EMPTY, seq: 90_000, ack: seq, window: 512 }));
+      const next = flow.from(CLIENT, { seq });
+      expect(bed().bench.relay(next).counts).toEqual({ 'local-slow': 1, 'wait-room': 1 });
+      expect(flow.leg(CLIENT)).toMatchObject({ end: seq + 5, bytes: seq - 1_000 + 5 });
+      // And so is the other peer, when it acknowledges all of it.
+      bed().bench.relay(flow.from(SERVER, { ...EMPTY, ack: seq + 6_000 + 5 }));
+      expect(flow.leg(SERVER).ack).toBe(seq + 6_000 + 5);
     });
 
     test('a damaged segment is dropped: its header would be believed', async () => {
@@ -157,6 +183,36 @@ export function transit(bed: () => TransitBed): void {
         ipError: 0,
       });
       expect(packet.length).toBe(14 + 20 + 32);
+    });
+
+    test('S8: a copy that comes late is not older than what the socket has seen', async () => {
+      const { flow, client } = await bed().cut(CLIENT);
+      const clock = (value: number): TcpOption[] => [{ kind: 'timestamps', value, echo: 0 }];
+      await client.arrives(flow.from(CLIENT, { ...EMPTY, seq: 1_000, options: clock(5_000_000) }));
+      await client.write(100);
+      for (const [sent, seen] of [
+        [4_999_999, 5_000_000],
+        [5_000_001, 5_000_001],
+      ] as const) {
+        const late = flow.from(CLIENT, { seq: 1_005, ack: 90_100, options: clock(sent) });
+        const out = parse(bed().bench.relay(late, 'eth', { mark: MARK.bare }).packet);
+        expect([out.options[0], out.tcpError]).toEqual([{ kind: 'timestamps', value: seen, echo: 0 }, 0]);
+      }
+    });
+
+    test('both ways fast: an acknowledgement of bytes before the cut says the cut, and keeps the edge', async () => {
+      const { flow } = await bed().cut(SERVER);
+      bed().bench.relay(flow.from(CLIENT));
+      expect(bed().ways(flow)).toBe('fast/fast');
+      const sent = flow.from(CLIENT, { seq: 1_005, ack: 89_990, window: 500 });
+      const { packet, counts } = bed().bench.relay(sent);
+      expect(counts).toEqual({ 'relayed-transit': 1 });
+      expect(parse(packet)).toMatchObject({
+        seq: 7_005,
+        ack: 500_000,
+        window: (500 * 128 - 10) >> 7,
+        payload: 'hello',
+      });
     });
 
     test('a copy that cannot be made is counted; the segment itself is relayed', async () => {

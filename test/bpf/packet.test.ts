@@ -4,7 +4,7 @@ import { PacketBench } from './packet-bench.js';
 import { control } from './packet-control.js';
 import { coverage } from './packet-coverage.js';
 import { exits } from './packet-exits.js';
-import { guardReleased, guardTransit } from './packet-guard.js';
+import { guardReleased, guardReuse, guardTransit } from './packet-guard.js';
 import { headers } from './packet-headers.js';
 import { lives } from './packet-lives.js';
 import { TransitBed } from './packet-pair.js';
@@ -27,6 +27,7 @@ describe.skipIf(excused !== undefined)(`packet${excused === undefined ? '' : ` (
   lives(current);
   exits(current);
   guardReleased(current);
+  guardReuse(current);
 
   describe('transit', () => {
     let bed: TransitBed | undefined;

@@ -14,7 +14,7 @@
  *   let ID            lets that read go on to its end
  *   shut ID           sends FIN
  *   sign ID           TCP-MD5
- *   wire DEVICE HEX   puts a frame on the other end of a wire
+ *   wire ID DEVICE HEX   puts a frame on the other end of a wire, and waits until the socket has it
  *   close ID          without a word on the wire
  */
 #include <arpa/inet.h>
@@ -36,6 +36,7 @@
 
 #define SOCKETS 64
 #define BLOCK 65536
+#define WAIT_MS 5000
 
 static int sockets[SOCKETS];
 static char block[BLOCK];
@@ -219,25 +220,46 @@ static const char *sign(int fd)
 	return set(fd, TCP_MD5SIG, &key, sizeof(key)) ? "md5" : NULL;
 }
 
+static unsigned int segments_in(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t length = sizeof(info);
+
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length);
+	return info.tcpi_segs_in;
+}
+
+static const char *send_frame(const char *device, const unsigned char *frame, size_t length)
+{
+	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = if_nametoindex(device) };
+	const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	const ssize_t sent = sendto(fd, frame, length, 0, (struct sockaddr *)&to, sizeof(to));
+
+	close(fd);
+	return sent == (ssize_t)length ? NULL : "wire";
+}
+
 static const char *put_on_wire(const char *line)
 {
-	struct sockaddr_ll to = { .sll_family = AF_PACKET };
 	unsigned char frame[2048];
+	unsigned int id, before, byte;
 	char device[IFNAMSIZ];
+	const char *failed;
 	size_t length = 0;
-	unsigned int byte;
-	ssize_t sent;
-	int at, fd;
+	int at;
 
-	if (sscanf(line, "%15s%n", device, &at) != 1)
+	if (sscanf(line, "%u %15s%n", &id, device, &at) != 2 || id >= SOCKETS)
 		return "arguments";
 	for (line += at + 1; length < sizeof(frame) && sscanf(line, "%2x", &byte) == 1; line += 2)
 		frame[length++] = byte;
-	to.sll_ifindex = if_nametoindex(device);
-	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	sent = sendto(fd, frame, length, 0, (struct sockaddr *)&to, sizeof(to));
-	close(fd);
-	return sent == (ssize_t)length ? NULL : "wire";
+	before = segments_in(sockets[id]);
+	failed = send_frame(device, frame, length);
+	for (int i = 0; !failed && segments_in(sockets[id]) == before; i++) {
+		if (i == WAIT_MS)
+			return "arrival";
+		usleep(1000);
+	}
+	return failed;
 }
 
 static const char *run(const char *command, const char *line)
