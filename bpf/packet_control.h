@@ -65,6 +65,8 @@ static __always_inline void read_traits(struct tcp_sock *tcp, struct traits *out
 	out->pmtu = icsk->icsk_pmtu_cookie;
 	out->mss = tcp->rx_opt.mss_clamp;
 	out->advertised = tcp->advmss;
+	if (tcp->rx_opt.user_mss && tcp->rx_opt.user_mss < out->advertised)
+		out->advertised = tcp->rx_opt.user_mss;
 	out->peer_scale = BPF_CORE_READ_BITFIELD(tcp, rx_opt.snd_wscale);
 	out->own_scale = BPF_CORE_READ_BITFIELD(tcp, rx_opt.rcv_wscale);
 }

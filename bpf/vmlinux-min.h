@@ -55,6 +55,7 @@ struct tcp_options_received {
 	__u16 sack_ok : 3;
 	__u16 snd_wscale : 4;
 	__u16 rcv_wscale : 4;
+	__u16 user_mss;  /* TCP_MAXSEG; 0: not set */
 	__u16 mss_clamp; /* announced by the peer */
 };
 
