@@ -52,12 +52,15 @@ static __always_inline void track_ack(struct splice_leg *x, struct splice_leg *y
 {
 	__u32 mapped = splice_map_ack(ack, y->seq_delta);
 
-	/* Nobody can acknowledge more than it has promised to take. */
-	if (splice_after(ack, x->promised))
-		return;
-	/* Bytes passed here whose note is lost: two processors have written y->end at once. */
+	/* Nobody can acknowledge what has not passed here. */
 	if (splice_after(mapped, y->end)) {
-		y->bytes += mapped - y->end;
+		if (!(y->flags & SPLICE_LEG_FIN) || mapped != y->fin_end)
+			return;
+		/* It has passed, but the note of it is lost: two processors wrote y->end at
+		 * once. Within the stream the next segment makes up for that; none comes
+		 * behind a FIN.
+		 */
+		y->bytes += mapped - y->end - 1;
 		y->end = mapped;
 	}
 	if (!splice_before(ack, x->ack))
