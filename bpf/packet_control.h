@@ -146,14 +146,12 @@ static __always_inline void track_socket_fins(struct splice_leg *x, struct splic
 
 static __always_inline __u32 insert_keys(struct splice_flow_slot *flow, __u32 slot)
 {
-	__u32 leg = SPLICE_LEG(slot, SPLICE_CLIENT);
-	long error = bpf_map_update_elem(&legs, &flow->leg[0].key, &leg, BPF_NOEXIST);
+	int error = insert_key(&flow->leg[SPLICE_CLIENT], SPLICE_LEG(slot, SPLICE_CLIENT));
 
 	if (!error) {
-		leg = SPLICE_LEG(slot, SPLICE_SERVER);
-		error = bpf_map_update_elem(&legs, &flow->leg[1].key, &leg, BPF_NOEXIST);
+		error = insert_key(&flow->leg[SPLICE_SERVER], SPLICE_LEG(slot, SPLICE_SERVER));
 		if (error)
-			bpf_map_delete_elem(&legs, &flow->leg[0].key);
+			forget_key(&flow->leg[SPLICE_CLIENT]);
 	}
 	if (!error)
 		return SPLICE_ANSWER_DONE;

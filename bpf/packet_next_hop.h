@@ -13,7 +13,7 @@
 #define SPLICE_PACKET_NEXT_HOP_H
 
 #define HOP_TICKS 16
-#define HOPS 4096
+#define HOP_PLACES 4096
 
 struct next_hop {
 	__u32 leg;     /* SPLICE_LEG() + 1; another leg that shares the place takes it over */
@@ -24,7 +24,7 @@ struct next_hop {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, HOPS);
+	__uint(max_entries, HOP_PLACES);
 	__type(key, __u32);
 	__type(value, struct next_hop);
 } next_hops SEC(".maps");
@@ -41,7 +41,7 @@ struct {
 
 static __always_inline struct next_hop *hop_of(__u32 leg)
 {
-	__u32 place = leg % HOPS;
+	__u32 place = leg % HOP_PLACES;
 
 	return bpf_map_lookup_elem(&next_hops, &place);
 }

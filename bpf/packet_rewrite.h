@@ -149,18 +149,20 @@ static __always_inline __s64 rewrite_ip(struct __sk_buff *skb, struct segment *s
 
 	if (seg->ip6) {
 		struct ipv6hdr *ip = data + (seg->l3 & L3_MOST);
-		__be32 from[8], to[8];
+		__s64 difference;
 
 		if ((void *)(ip + 1) > end)
 			return -1;
 		ip->hop_limit--;
 		if (clear_ecn)
 			ip->flow_lbl[0] &= (__u8)~(ECN_MASK << 4);
-		__builtin_memcpy(from, &ip->saddr, 32);
-		__builtin_memcpy(to, y->key.local, 16);
-		__builtin_memcpy(to + 4, y->key.remote, 16);
-		__builtin_memcpy(&ip->saddr, to, 32);
-		return bpf_csum_diff(from, 32, to, 32, 0);
+		/* Both where they stand: which address comes first is all the same to a sum, and
+		 * a copy would take stack that the callers need.
+		 */
+		difference = bpf_csum_diff((__be32 *)&ip->saddr, 32, (__be32 *)&y->key, 32, 0);
+		__builtin_memcpy(&ip->saddr, y->key.local, 16);
+		__builtin_memcpy(&ip->daddr, y->key.remote, 16);
+		return difference;
 	} else {
 		struct iphdr *ip = data + (seg->l3 & L3_MOST);
 		__be32 from[3], to[3];

@@ -55,13 +55,15 @@ FUNCTION int strip_options(struct header *header, __u32 intent)
  */
 FUNCTION int align_syn(struct __sk_buff *skb, struct segment *seg, struct splice_key *key)
 {
+	struct splice_key wanted; /* on the stack, see insert_key() */
 	struct desk *desk;
 	__u32 *intent;
 
 	if (!seg || !key)
 		return TC_ACT_UNSPEC;
-	__builtin_memset(key->local, 0, sizeof(key->local));
-	intent = bpf_map_lookup_elem(&intents, key);
+	wanted = *key;
+	__builtin_memset(wanted.local, 0, sizeof(wanted.local));
+	intent = bpf_map_lookup_elem(&intents, &wanted);
 	if (!intent)
 		return leave(SPLICE_COUNT_GUARD_NOT_OURS, TC_ACT_UNSPEC);
 	desk = take_desk(skb, seg);

@@ -1,8 +1,8 @@
 /** Splice stage: what `control` answers, what it writes into a flow, and how a transit ends. */
 import { describe, expect, test } from 'vitest';
-import type { PacketCounter } from '../../src/abi.gen.js';
+import { SIDE_STATE, type PacketCounter } from '../../src/abi.gen.js';
 import { ACTION, CLIENT, PacketBench, SERVER, hosts, type Flow } from './packet-bench.js';
-import { DIRECTIONS, EMPTY, MARK, OPERATION, type TransitBed } from './packet-pair.js';
+import { DIRECTIONS, EMPTY, MARK, OPERATION, type Pair, type PairSettings, type TransitBed } from './packet-pair.js';
 import { LEG } from './packet-slot.js';
 import { FLAG } from './segment.js';
 
@@ -159,19 +159,75 @@ export function control(bed: () => TransitBed): void {
       expect([flow.phase, bed().advance(flow).answer]).toEqual(['ended', 'ended']);
     });
 
-    test('not released while a socket has bytes unread, unwritten or unacknowledged', async () => {
-      const unread = await bed().seen();
-      await unread.client.queue(10);
-      expect(bed().advance(unread.flow)).toMatchObject({ answer: 'not-yet', counts: { 'control-not-yet': 1 } });
-      const unacknowledged = await bed().cut(CLIENT);
-      await unacknowledged.client.write(10);
-      expect(bed().advance(unacknowledged.flow).answer).toBe('not-yet');
-      const inHand = await bed().pair();
-      bed().install(inHand.flow, [5, 0]);
-      bed().bench.relay(inHand.flow.from(CLIENT, EMPTY));
-      bed().bench.relay(inHand.flow.from(SERVER, EMPTY));
-      expect(bed().advance(inHand.flow).answer).toBe('not-yet');
-      expect(inHand.flow.phase).toBe('transit');
+    describe('not released, and not cut at rest', () => {
+      /** Both legs seen; `before` is what the sockets did before the splice. */
+      async function seenAfter(before: (made: Pair) => Promise<void>, settings: PairSettings = {}): Promise<Pair> {
+        const made = await bed().pair(settings);
+        await before(made);
+        bed().install(made.flow);
+        for (const side of [CLIENT, SERVER] as const) bed().bench.relay(made.flow.from(side, { ...EMPTY, seq: 1 }));
+        return made;
+      }
+      const asked = (flow: Flow): [string, string, string] => [
+        bed().advance(flow).answer,
+        bed().ways(flow),
+        flow.phase,
+      ];
+
+      test('while a byte is unread', async () => {
+        const { flow, client } = await bed().seen();
+        await client.queue(10);
+        expect(bed().advance(flow)).toMatchObject({ answer: 'not-yet', counts: { 'control-not-yet': 1 } });
+        expect(bed().ways(flow)).toBe('slow/fast');
+      });
+
+      test('while a byte is in the engine’s hands', async () => {
+        const { flow } = await bed().pair();
+        bed().install(flow, [5, 0]);
+        for (const side of [CLIENT, SERVER] as const) bed().bench.relay(flow.from(side, { ...EMPTY, seq: 1 }));
+        expect(asked(flow)).toEqual(['not-yet', 'slow/fast', 'transit']);
+      });
+
+      test('while a byte is unsent', async () => {
+        const { flow } = await seenAfter(({ server }) => server.write(100), { server: { sendWindow: 4 } });
+        expect(asked(flow)).toEqual(['not-yet', 'slow/fast', 'transit']);
+      });
+
+      test('S11: while a byte is unacknowledged, although both ways are fast', async () => {
+        const { flow } = await seenAfter(({ client }) => client.write(10));
+        expect(asked(flow)).toEqual(['not-yet', 'fast/fast', 'transit']);
+      });
+
+      test('S7: while out-of-order bytes are queued, although that way is fast', async () => {
+        const { flow, client } = await bed().cut(CLIENT);
+        await client.arrives(flow.from(CLIENT, { seq: 2_000 }));
+        expect(asked(flow)).toEqual(['not-yet', 'fast/fast', 'transit']);
+      });
+
+      test('while a leg has not been seen', async () => {
+        const { flow } = await bed().pair();
+        bed().install(flow);
+        bed().bench.relay(flow.from(CLIENT, { ...EMPTY, seq: 1 }));
+        expect(asked(flow)).toEqual(['not-yet', 'slow/slow', 'transit']);
+      });
+    });
+
+    test('removed after 2 MSL: nothing is left of it', () => {
+      const waiting = { state: SIDE_STATE.TIMEWAIT };
+      const flow = bed().bench.flow({ slot: { phase: 3 }, client: waiting, server: waiting });
+      const { answer, edges } = bed().remove(flow);
+      expect([answer, edges]).toEqual(['done', ['TIMEWAIT EXPIRE', 'TIMEWAIT EXPIRE']]);
+      expect([flow.phase, flow.states, flow.known]).toEqual(['free', 'CLOSE/CLOSE', false]);
+    });
+
+    test('S9: a removal leaves the keys to a flow that has them by now', () => {
+      const old = bed().bench.flow({ slot: { phase: 3 } });
+      const next = bed().bench.flow();
+      expect(bed().remove(old).answer).toBe('done');
+      expect([old.phase, next.phase, next.known]).toEqual(['free', 'released', true]);
+      for (const side of [CLIENT, SERVER] as const) {
+        expect(bed().bench.relay(next.from(side)).counts).toEqual({ relayed: 1 });
+      }
     });
 
     test('a cancelled flow stays with the pump for good', async () => {

@@ -60,6 +60,16 @@ export function guardTransit(bed: () => TransitBed): void {
       expect(bed().bench.guard({ ...said, ack: 1_900 }).counts).toEqual({ 'guard-local': 1 });
     });
 
+    test('S1: also what went there alone, because its payload was for the socket', async () => {
+      const { flow } = await bed().cut(SERVER, { server: { sendWindow: 3 } });
+      bed().bench.relay(flow.from(SERVER, { seq: 500_005, payload: 'x'.repeat(1000) }));
+      expect(bed().bench.relay(flow.from(CLIENT, { ack: 90_905 })).counts).toMatchObject({ 'relayed-ack': 1 });
+      const said = flow.to(SERVER, { seq: 7_000, ack: 500_000 });
+      const { packet, counts } = bed().bench.guard(said);
+      expect(counts).toEqual({ 'guard-local': 1, 'guard-ack-raised': 1 });
+      expect(parse(packet)).toMatchObject({ seq: 7_000, ack: 500_905, tcpError: 0 });
+    });
+
     test('S2: a bare acknowledgement is raised to the end of what was relayed to its peer', async () => {
       const { flow } = await bed().cut(SERVER);
       bed().bench.relay(flow.from(SERVER, { seq: 500_005, payload: 'x'.repeat(1000) }));
@@ -77,6 +87,9 @@ export function guardTransit(bed: () => TransitBed): void {
       bed().bench.relay(flow.from(SERVER, { seq: 500_005, payload: 'x'.repeat(1000) }));
       const fin = flow.to(CLIENT, { ...EMPTY, seq: 90_000, flags: FLAG.fin | FLAG.ack });
       expect(bed().bench.guard(fin)).toMatchObject({ result: ACTION.drop, counts: { 'guard-fin': 1 } });
+      // Behind bytes that the engine itself pumped it may say so.
+      const pumped = flow.to(CLIENT, { ...EMPTY, seq: 89_999, flags: FLAG.fin | FLAG.ack });
+      expect(bed().bench.guard(pumped)).toMatchObject({ result: ACTION.pass });
       // In the direction that is slow a FIN is the engine's own.
       const slow = flow.to(SERVER, { ...EMPTY, seq: 7_000, ack: 500_000, flags: FLAG.fin | FLAG.ack });
       expect(bed().bench.guard(slow)).toMatchObject({ result: ACTION.pass });

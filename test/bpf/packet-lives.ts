@@ -190,6 +190,22 @@ export function lives(bench: () => PacketBench): void {
       expect([flow.states, flow.phase]).toEqual(['TIMEWAIT/TIMEWAIT', 'ended']);
     });
 
+    test('an acknowledgement with a damaged bit does not hide the end either', () => {
+      for (const bit of [1, 16, 1 << 10, 1 << 15, 1 << 16, 1 << 24, 2 ** 31]) {
+        const flow = bench().flow();
+        const [client, server] = [flow.legs[CLIENT].end, flow.legs[SERVER].end];
+        const damaged = build(flow.from(SERVER, { ...empty, flags: FLAG.ack }));
+        damaged.writeUInt32BE((damaged.readUInt32BE(14 + 20 + 8) ^ bit) >>> 0, 14 + 20 + 8);
+        bench().relay(damaged);
+        send(flow.from(CLIENT, { ...empty, flags: FIN }));
+        send(acknowledges(flow, SERVER, client + 1));
+        send(flow.from(SERVER, { ...empty, flags: FIN }));
+        send(acknowledges(flow, CLIENT, server + 1));
+        expect([bit, flow.states]).toEqual([bit, 'TIMEWAIT/TIMEWAIT']);
+        bench().clear();
+      }
+    });
+
     test('data far ahead of the window is not counted as bytes of the stream', () => {
       const flow = bench().flow();
       for (const far of [0x20000000, 0x3fffff00, 0x7fffff00, -0x40000000]) {

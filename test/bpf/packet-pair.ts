@@ -10,7 +10,7 @@ import { SocketHost, type LocalSocket, type SocketState } from './packet-sockets
 import type { Connection } from './packet-slot.js';
 import { FLAG, type Segment } from './segment.js';
 
-export const OPERATION = { install: 0, advance: 1, cancel: 2 } as const;
+export const OPERATION = { install: 0, advance: 1, cancel: 2, remove: 3 } as const;
 /** A segment's mark on its way through ourselves. */
 export const MARK = { whole: 0x5eed1, bare: 0x5eed2, relay: 0x5eed3 } as const;
 /** A bare acknowledgement. */
@@ -89,6 +89,10 @@ export class TransitBed {
 
   cancel(flow: Flow): Asked {
     return this.bench.control(OPERATION.cancel, flow.index);
+  }
+
+  remove(flow: Flow): Asked {
+    return this.bench.control(OPERATION.remove, flow.index);
   }
 
   /** The client's and the server's way. */

@@ -7,6 +7,7 @@ import { exits } from './packet-exits.js';
 import { guardReleased, guardReuse, guardTransit } from './packet-guard.js';
 import { headers } from './packet-headers.js';
 import { lives } from './packet-lives.js';
+import { nextHop } from './packet-next-hop.js';
 import { TransitBed } from './packet-pair.js';
 import { transit } from './packet-transit.js';
 import { bpfExcused } from './support.js';
@@ -28,6 +29,7 @@ describe.skipIf(excused !== undefined)(`packet${excused === undefined ? '' : ` (
   exits(current);
   guardReleased(current);
   guardReuse(current);
+  nextHop(current);
 
   describe('transit', () => {
     let bed: TransitBed | undefined;
