@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "bpf_test_run.h"
 #include "error.h"
 
 namespace symsplice {
@@ -124,6 +125,7 @@ void BpfLoader::Init(Napi::Env env, Napi::Object exports) {
                                            InstanceMethod<&BpfLoader::Delete>("delete"),
                                            InstanceMethod<&BpfLoader::Keys>("keys"),
                                            InstanceMethod<&BpfLoader::Counters>("counters"),
+                                           InstanceMethod<&BpfLoader::TestRun>("testRun"),
                                        }));
 }
 
@@ -310,6 +312,50 @@ Napi::Value BpfLoader::Counters(const Napi::CallbackInfo& info) {
     for (const uint64_t value : values) sum += value;
     out.Set(slot, Napi::Number::New(env, static_cast<double>(sum)));
   }
+  return out;
+}
+
+// testRun(program, packet, { mark?, ifindex?, ingressIfindex?, gsoSize?, gsoSegments?, network? })
+// -> { result, packet, mark, gsoSize }
+Napi::Value BpfLoader::TestRun(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (object_ == nullptr) return ThrowErrno(env, EBADF, "testRun");
+  if (info.Length() < 3 || !info[0].IsString() || !info[1].IsTypedArray() || !info[2].IsObject()) {
+    return ThrowBpfFailure(env, {BpfFailure::Kind::kArgument,
+                                 "testRun(program, packet: Uint8Array, settings)", EINVAL});
+  }
+  const std::string name = info[0].As<Napi::String>().Utf8Value();
+  const bpf_program* program = object_->FindProgram(name);
+  const auto bytes = info[1].As<Napi::Uint8Array>();
+  const auto settings = info[2].As<Napi::Object>();
+  const auto word = [&settings](const char* key) {
+    const Napi::Value value = settings.Get(key);
+    return value.IsNumber() ? value.As<Napi::Number>().Uint32Value() : 0;
+  };
+  if (program == nullptr) {
+    return ThrowBpfFailure(env, {BpfFailure::Kind::kArgument, "no program \"" + name + "\"", ENOENT});
+  }
+  BpfTestPacket packet{{bytes.Data(), bytes.ByteLength()},
+                       word("mark"),
+                       word("ifindex"),
+                       word("ingressIfindex"),
+                       word("gsoSize"),
+                       word("gsoSegments")};
+  if (const Napi::Value network = settings.Get("network"); network.IsString()) {
+    packet.network = network.As<Napi::String>().Utf8Value();
+  }
+  BpfTestOutcome outcome;
+  if (const int error = RunBpfTest(program, packet, &outcome); error != 0) {
+    return ThrowBpfFailure(
+        env, {BpfFailure::Kind::kSystem,
+              "test run of \"" + name + "\": " + std::generic_category().message(error), error,
+              "bpf", name});
+  }
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("result", outcome.result);
+  out.Set("packet", Napi::Buffer<uint8_t>::Copy(env, outcome.bytes.data(), outcome.bytes.size()));
+  out.Set("mark", outcome.mark);
+  out.Set("gsoSize", outcome.gso_size);
   return out;
 }
 

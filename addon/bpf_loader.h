@@ -33,6 +33,7 @@ class BpfLoader : public Napi::ObjectWrap<BpfLoader> {
   Napi::Value Delete(const Napi::CallbackInfo& info);
   Napi::Value Keys(const Napi::CallbackInfo& info);
   Napi::Value Counters(const Napi::CallbackInfo& info);
+  Napi::Value TestRun(const Napi::CallbackInfo& info);
 
   // The map that argument 0 names, or nullptr with an exception pending.
   bpf_map* MapArgument(const Napi::CallbackInfo& info);

@@ -127,6 +127,16 @@ BpfResult BpfObject::Configure() {
                         error, "", map_name};
     }
   }
+  for (const auto& [map_name, fd] : options_.reuse) {
+    bpf_map* map = FindMap(map_name);
+    const int error = map == nullptr ? ENOENT : -bpf_map__reuse_fd(map, fd);
+    if (error != 0) {
+      return BpfFailure{BpfFailure::Kind::kSystem,
+                        options_.name + ": cannot take over map \"" + map_name +
+                            "\": " + Words(error),
+                        error, "bpf", map_name};
+    }
+  }
   return std::nullopt;
 }
 

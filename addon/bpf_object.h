@@ -36,6 +36,7 @@ struct BpfOptions {
   std::map<std::string, uint32_t> sizes = {};  // max_entries by map
   std::string pin_directory = {};              // on a bpffs; empty: nothing is pinned
   bool reuse_pins = false;                     // take over maps found there instead of refusing
+  std::map<std::string, int> reuse = {};       // descriptors of maps to use instead of new ones
 };
 
 class BpfObject {

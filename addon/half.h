@@ -52,6 +52,10 @@ class Half {
 
   int error() const { return error_; }
   bool pending() const { return in_pipe_ > 0 || held_.size() > held_done_; }
+  // Read or prefixed, and still to be written.
+  size_t pending_bytes() const { return in_pipe_ + held_.size() - held_done_; }
+  // Bytes of the stream that have left the source, written or not.
+  uint64_t taken() const { return moved() + pending_bytes() - uncounted_; }
   // It has shown to carry much: reads fill the buffer, and enough was read for splice(2).
   bool grown(uint64_t splice_after) const { return bulky_ && read_ >= splice_after; }
   // Bytes of the stream that `to` has taken.

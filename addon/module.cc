@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "bpf_loader.h"
+#include "packet/packet.h"
 #include "probe.h"
 #include "quota.h"
 #include "reactor.h"
@@ -21,6 +22,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   symsplice::InitRelay(env, exports);
   symsplice::InitBpfLoader(env, exports);
   symsplice::InitSockmap(env, exports);
+  symsplice::InitPacket(env, exports);
   symsplice::InitProbe(env, exports);
   return exports;
 }

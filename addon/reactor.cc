@@ -50,6 +50,7 @@ void Reactor::Init(Napi::Env env, Napi::Object exports) {
                                          InstanceMethod<&Reactor::Listen>("listen"),
                                          InstanceMethod<&Reactor::Adopt>("adopt"),
                                          InstanceMethod<&Reactor::Connect>("connect"),
+                                         InstanceMethod<&Reactor::UsePacket>("usePacket"),
                                          InstanceMethod<&Reactor::Send>("send"),
                                          InstanceMethod<&Reactor::Hold>("hold"),
                                          InstanceMethod<&Reactor::Release>("release"),

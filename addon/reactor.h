@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "address.h"
+#include "packet/packet.h"
 #include "quota.h"
 
 namespace symsplice {
@@ -46,6 +47,7 @@ class Reactor : public Napi::ObjectWrap<Reactor> {
   Napi::Value Listen(const Napi::CallbackInfo& info);
   Napi::Value Adopt(const Napi::CallbackInfo& info);
   Napi::Value Connect(const Napi::CallbackInfo& info);
+  Napi::Value UsePacket(const Napi::CallbackInfo& info);
   Napi::Value Send(const Napi::CallbackInfo& info);
   Napi::Value Hold(const Napi::CallbackInfo& info);
   Napi::Value Release(const Napi::CallbackInfo& info);
@@ -70,6 +72,7 @@ class Reactor : public Napi::ObjectWrap<Reactor> {
   void Deliver();
 
   Slot* At(const Napi::CallbackInfo& info, Kind kind);
+  int DescriptorOf(const Napi::Value& slot) const;
   int Register(int fd, Kind kind, uint32_t events);
   void Free(int slot);
   void CloseAll();
@@ -93,6 +96,8 @@ class Reactor : public Napi::ObjectWrap<Reactor> {
   Napi::Reference<Napi::TypedArray> bytes_reference_;
   Napi::ObjectReference quota_reference_;
   Quota* quota_ = nullptr;  // where the listeners take their seats; null: there is no limit
+  Napi::ObjectReference packet_reference_;
+  Packet* packet_ = nullptr;  // prepares connections whose client is named; null: nothing does
   Napi::FunctionReference on_batch_;
   std::unique_ptr<Napi::AsyncContext> context_;
 };

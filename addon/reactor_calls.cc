@@ -7,10 +7,25 @@
 #include <cerrno>
 
 #include "error.h"
+#include "packet/align.h"
 #include "reactor.h"
 #include "socket.h"
 
 namespace symsplice {
+namespace {
+
+void Prepare(int fd) {
+  SetNoDelay(fd);
+  SetKeepAlive(fd);
+}
+
+}  // namespace
+
+// Of the slot that an argument names, -1 when it is gone.
+int Reactor::DescriptorOf(const Napi::Value& slot) const {
+  const uint32_t index = slot.As<Napi::Number>().Uint32Value();
+  return index < slots_.size() ? slots_[index].fd : -1;
+}
 
 Reactor::Slot* Reactor::At(const Napi::CallbackInfo& info, Kind kind) {
   const uint32_t index = info[0].As<Napi::Number>().Uint32Value();
@@ -43,7 +58,15 @@ Napi::Value Reactor::Adopt(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), slot);
 }
 
-// connect(host, port) -> slot, or a negative errno when it failed at once.
+// usePacket(packet)
+Napi::Value Reactor::UsePacket(const Napi::CallbackInfo& info) {
+  packet_ = Packet::From(info[0]);
+  if (packet_ == nullptr) return ThrowType(info.Env(), "usePacket(packet: Packet)");
+  packet_reference_ = Napi::Persistent(info[0].As<Napi::Object>());
+  return info.Env().Undefined();
+}
+
+// connect(host, port, client?) -> slot, or a negative errno when it failed at once.
 Napi::Value Reactor::Connect(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Address address;
@@ -51,10 +74,14 @@ Napi::Value Reactor::Connect(const Napi::CallbackInfo& info) {
   if (!ParseAddress(info[0].As<Napi::String>().Utf8Value(), port, &address)) {
     return Napi::Number::New(env, -EINVAL);
   }
+  const int client = info[2].IsNumber() ? DescriptorOf(info[2]) : -1;
+  if (client >= 0 && packet_ != nullptr && packet_->table() != nullptr) {
+    const int fd = AlignAndConnect(packet_->table().get(), client, address, Prepare);
+    return Napi::Number::New(env, fd < 0 ? fd : Register(fd, Kind::kConnecting, EPOLLOUT | EPOLLET));
+  }
   const int fd = socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return Napi::Number::New(env, -errno);
-  SetNoDelay(fd);
-  SetKeepAlive(fd);
+  Prepare(fd);
   if (connect(fd, address.sockaddr_ptr(), address.length) < 0 && errno != EINPROGRESS) {
     const int error = errno;
     close(fd);

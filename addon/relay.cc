@@ -9,6 +9,7 @@
 
 #include "arguments.h"
 #include "error.h"
+#include "packet/packet.h"
 #include "socket.h"
 
 namespace symsplice {
@@ -30,12 +31,14 @@ void Relay::Init(Napi::Env env, Napi::Object exports) {
                                    {
                                        InstanceMethod<&Relay::Add>("add"),
                                        InstanceMethod<&Relay::Counters>("counters"),
+                                       InstanceMethod<&Relay::Detail>("detail"),
                                        InstanceMethod<&Relay::End>("end"),
                                        InstanceMethod<&Relay::Stop>("stop"),
                                    }));
 }
 
-// new Relay({ threads, pipeSize, spliceAfter }, onReports)
+// new Relay({ threads, pipeSize, spliceAfter, packet?, packetAfterBytes?, packetAfterMs? },
+//           onReports)
 Relay::Relay(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Relay>(info) {
   Napi::Env env = info.Env();
   if (info.Length() < 2 || !info[0].IsObject() || !info[1].IsFunction()) {
@@ -44,27 +47,47 @@ Relay::Relay(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Relay>(info) {
   }
   const auto settings = info[0].As<Napi::Object>();
   const auto count = static_cast<size_t>(std::max(1.0, NumberOr(settings, "threads", 1)));
-  const RelaySettings thread_settings{
-      static_cast<size_t>(NumberOr(settings, "pipeSize", 128 * 1024)),
-      CountOrNever(NumberOr(settings, "spliceAfter", 64 * 1024))};
-  reports_ = std::make_unique<ReportQueue>(env, info[1].As<Napi::Function>(), [this] { StopThreads(); });
+  settings_.pipe_size = static_cast<size_t>(NumberOr(settings, "pipeSize", 128 * 1024));
+  settings_.splice_after = CountOrNever(NumberOr(settings, "spliceAfter", 64 * 1024));
+  if (!ReadPacket(env, settings)) return;
+  // Without a word from JavaScript the process goes: what packets carry goes on.
+  reports_ = std::make_unique<ReportQueue>(env, info[1].As<Napi::Function>(),
+                                           [this] { StopThreads(true); });
+  if (settings_.packet.table != nullptr) {
+    settings_.packet.owner = settings_.packet.table->Join(reports_.get());
+  }
   for (size_t i = 0; i < count; i++) {
-    threads_.push_back(std::make_unique<RelayThread>(thread_settings, reports_.get()));
+    threads_.push_back(std::make_unique<RelayThread>(settings_, reports_.get()));
     if (const int error = threads_.back()->Start(); error != 0) {
-      StopThreads();
+      StopThreads(false);
       ThrowErrno(env, error, "relay thread");
       return;
     }
   }
   inline_ = std::make_unique<RelayInline>(
-      env, thread_settings, reports_.get(),
+      env, settings_, reports_.get(),
       [this](std::unique_ptr<Flow> flow) { LeastLoaded()->Add(std::move(flow)); });
   if (const int error = inline_->error(); error != 0) {
-    StopThreads();
+    StopThreads(false);
     ThrowErrno(env, error, "epoll_create1");
     return;
   }
   Ref();  // running: not to be collected before stop()
+}
+
+// False with an exception pending.
+bool Relay::ReadPacket(Napi::Env env, const Napi::Object& settings) {
+  const Napi::Value given = settings.Get("packet");
+  if (given.IsUndefined()) return true;
+  Packet* packet = Packet::From(given);
+  if (packet == nullptr || packet->table() == nullptr) {
+    ThrowType(env, "Relay: packet is no open Packet");
+    return false;
+  }
+  settings_.packet.table = packet->table();
+  settings_.packet.after_bytes = CountOrNever(NumberOr(settings, "packetAfterBytes", 64 * 1024));
+  settings_.packet.after_ms = CountOrNever(NumberOr(settings, "packetAfterMs", 100));
+  return true;
 }
 
 // Chosen when a flow moves on, not when it begins: only then do the threads' sizes say who has
@@ -124,42 +147,78 @@ Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
     }
   }
   reports_->Hold();
-  inline_->Add(std::move(flow));
+  const bool packets = settings_.packet.table != nullptr && bounded == 0;
+  if (packets) flow->packet = std::make_unique<Transit>(settings_.packet);
+  if (packets && settings_.packet.at_once()) {
+    LeastLoaded()->Add(std::move(flow));
+  } else {
+    inline_->Add(std::move(flow));
+  }
   return Napi::Number::New(info.Env(), static_cast<double>(id));
 }
 
 Napi::Value Relay::Counters(const Napi::CallbackInfo& info) {
   const auto id = FlowIdOf(info[0]);
   auto out = info[1].As<Napi::Float64Array>();
-  bool found = false;
-  if (!threads_.empty() && out.ElementLength() >= 4) {
-    found = inline_->Counters(id, out.Data()) ||
-            std::any_of(threads_.begin(), threads_.end(),
-                        [&](const auto& thread) { return thread->Counters(id, out.Data()); });
-  }
+  FlowWords words;
+  // The table last: a flow is there before it leaves its thread.
+  const bool found =
+      !threads_.empty() && out.ElementLength() >= 4 &&
+      (inline_->Counters(id, &words) ||
+       std::any_of(threads_.begin(), threads_.end(),
+                   [&](const auto& thread) { return thread->Counters(id, &words); }) ||
+       (settings_.packet.table != nullptr &&
+        settings_.packet.table->Counters(settings_.packet.owner, id, &words)));
+  if (found) std::copy_n(words.begin(), std::min(words.size(), out.ElementLength()), out.Data());
+  return Napi::Boolean::New(info.Env(), found);
+}
+
+Napi::Value Relay::Detail(const Napi::CallbackInfo& info) {
+  const auto id = FlowIdOf(info[0]);
+  auto out = info[1].As<Napi::Float64Array>();
+  DetailWords words;
+  const PacketPolicy& packet = settings_.packet;
+  const bool found =
+      packet.table != nullptr && !threads_.empty() && out.ElementLength() >= words.size() &&
+      (std::any_of(threads_.begin(), threads_.end(),
+                   [&](const auto& thread) { return thread->Detail(id, &words); }) ||
+       packet.table->Detail(packet.owner, id, &words));
+  if (found) std::copy(words.begin(), words.end(), out.Data());
   return Napi::Boolean::New(info.Env(), found);
 }
 
 Napi::Value Relay::End(const Napi::CallbackInfo& info) {
   const auto id = FlowIdOf(info[0]);
   if (!threads_.empty() && !inline_->End(id)) {
-    if (RelayThread* thread = ThreadWith(id)) thread->End(id);
+    if (RelayThread* thread = ThreadWith(id)) {
+      thread->End(id);
+    } else if (settings_.packet.table != nullptr) {
+      settings_.packet.table->End(settings_.packet.owner, id);
+    }
   }
   return info.Env().Undefined();
 }
 
 Napi::Value Relay::Stop(const Napi::CallbackInfo& info) {
+  uint32_t kept = 0;
   if (reports_ != nullptr) {
-    StopThreads();
+    kept = StopThreads(info[0].ToBoolean().Value());
     Unref();
   }
-  return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), kept);
 }
 
-void Relay::StopThreads() {
+uint32_t Relay::StopThreads(bool keep) {
   inline_.reset();
   threads_.clear();
+  // The janitor pushes, too.
+  uint32_t kept = 0;
+  if (settings_.packet.table != nullptr) {
+    kept = settings_.packet.table->Leave(settings_.packet.owner, keep);
+    settings_.packet.table.reset();
+  }
   reports_.reset();
+  return kept;
 }
 
 void InitRelay(Napi::Env env, Napi::Object exports) { Relay::Init(env, exports); }

@@ -23,13 +23,17 @@ class Relay : public Napi::ObjectWrap<Relay> {
  private:
   Napi::Value Add(const Napi::CallbackInfo& info);
   Napi::Value Counters(const Napi::CallbackInfo& info);
+  Napi::Value Detail(const Napi::CallbackInfo& info);
   Napi::Value End(const Napi::CallbackInfo& info);
   Napi::Value Stop(const Napi::CallbackInfo& info);
 
   RelayThread* LeastLoaded();
   RelayThread* ThreadWith(uint64_t id);
-  void StopThreads();
+  bool ReadPacket(Napi::Env env, const Napi::Object& settings);
+  // How many flows go on in the kernel.
+  uint32_t StopThreads(bool keep);
 
+  RelaySettings settings_{};
   // Threads and inline loop push into the queue, and the inline loop hands flows to the threads:
   // StopThreads() ends them in the opposite order.
   std::unique_ptr<ReportQueue> reports_;

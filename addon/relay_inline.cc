@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: MIT
 #include "relay_inline.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace symsplice {
 namespace {
 
 constexpr uint64_t kSweepMs = 50;
+constexpr uint64_t kShortestSweepMs = 5;
 // Not 0: up to libuv 1.48 a timer that starts itself anew with 0 runs again before anything else
 // does, and JavaScript would get no turn while a flow is busy.
 constexpr uint64_t kSoonMs = 1;
-constexpr uint64_t kYoungMs = 100;  // older flows move on to a thread
+constexpr uint64_t kYoungMs = 100;  // older flows move on to a thread, if not sooner to packets
 
 }  // namespace
 
 RelayInline::RelayInline(Napi::Env env, const RelaySettings& settings, ReportQueue* reports,
                          Grown grown)
-    : loop_(settings, reports), reports_(reports), grown_(std::move(grown)) {
+    : loop_(settings, reports), reports_(reports), grown_(std::move(grown)), young_ms_(kYoungMs) {
+  if (settings.packet.table != nullptr) young_ms_ = std::min(kYoungMs, settings.packet.after_ms);
   error_ = loop_.Open();
   if (error_ != 0) return;
   loop_.set_inline();
@@ -79,7 +82,7 @@ void RelayInline::Sweep() {
   const uint64_t now = RelayLoop::NowMs();
   // Served too: flows with left-over bytes, or that have yielded, may have no event to come.
   loop_.Turn(0, [] {});
-  MoveOn(now > kYoungMs ? now - kYoungMs : 0);
+  MoveOn(now > young_ms_ ? now - young_ms_ : 0);
   KeepTime();
   reports_->DeliverNow();
 }
@@ -100,7 +103,7 @@ void RelayInline::KeepTime() {
         auto* watch = static_cast<Watch*>(timer->data);
         if (watch->owner != nullptr) watch->owner->Sweep();
       },
-      soon ? kSoonMs : kSweepMs, 0);
+      soon ? kSoonMs : std::clamp(young_ms_ / 2, kShortestSweepMs, kSweepMs), 0);
 }
 
 }  // namespace symsplice

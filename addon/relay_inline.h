@@ -33,7 +33,7 @@ class RelayInline {
   void Add(std::unique_ptr<Flow> flow);
   // False when the flow is not here.
   bool End(uint64_t id);
-  bool Counters(uint64_t id, double out[4]) { return loop_.Counters(id, out); }
+  bool Counters(uint64_t id, FlowWords* out) { return loop_.Counters(id, out); }
 
  private:
   // What libuv refers to; it outlives this object until both handles are closed.
@@ -53,6 +53,7 @@ class RelayInline {
   RelayLoop loop_;
   ReportQueue* reports_;
   Grown grown_;
+  uint64_t young_ms_;  // older flows move on
   Watch* watch_ = nullptr;
   bool sweeping_ = false;
   int error_ = 0;

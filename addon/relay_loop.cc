@@ -34,6 +34,13 @@ void CloseSockets(const Flow& flow, int reason) {
   close(flow.upstream);
 }
 
+// Both halves have ended in the pump, but a direction is relayed: only the packets know when the
+// peers have had all, and they say so.
+bool RelayedStill(Flow* flow) {
+  return flow->packet != nullptr && flow->packet->installed() &&
+         !flow->packet->Leave(flow->client, flow->upstream);
+}
+
 }  // namespace
 
 uint64_t RelayLoop::NowMs() {
@@ -46,12 +53,19 @@ RelayLoop::RelayLoop(const RelaySettings& settings, ReportQueue* reports)
     : workspace_{nullptr, std::vector<uint8_t>(kBuffer), settings.splice_after},
       pipes_(settings.pipe_size, kPipesKept),
       reports_(reports),
+      policy_(settings.packet),
       collected_(kEvents) {
   workspace_.pipes = &pipes_;
 }
 
 RelayLoop::~RelayLoop() {
-  for (auto& [id, flow] : flows_) CloseSockets(*flow, SPLICE_CLOSE_ABORTED);
+  for (auto& [id, flow] : flows_) {
+    if (flow->packet != nullptr && flow->packet->installed()) {
+      flow->packet->Reset(flow->client, flow->upstream);
+    } else {
+      CloseSockets(*flow, SPLICE_CLOSE_ABORTED);
+    }
+  }
   if (epoll_ >= 0) close(epoll_);
 }
 
@@ -69,17 +83,43 @@ Flow* RelayLoop::Insert(std::unique_ptr<Flow> flow) {
   return known;
 }
 
-bool RelayLoop::Counters(uint64_t id, double out[4]) {
+bool RelayLoop::Counters(uint64_t id, FlowWords* out) {
   std::lock_guard<std::mutex> lock(mutex_);
   const auto found = flows_.find(id);
   if (found == flows_.end()) return false;
   const Flow& flow = *found->second;
   const uint64_t now = NowMs();
   const uint64_t active = flow.active_ms.load(std::memory_order_relaxed);
-  out[0] = static_cast<double>(flow.up.moved());
-  out[1] = static_cast<double>(flow.down.moved());
-  out[2] = flow.state.load(std::memory_order_relaxed);
-  out[3] = now > active ? static_cast<double>(now - active) : 0;
+  *out = {static_cast<double>(flow.up.moved()),
+          static_cast<double>(flow.down.moved()),
+          static_cast<double>(flow.state.load(std::memory_order_relaxed)),
+          now > active ? static_cast<double>(now - active) : 0,
+          0,
+          0};
+  if (flow.packet == nullptr) return true;
+  const Transit& packet = *flow.packet;
+  switch (packet.status()) {
+    case PacketStatus::kReleased: return false;
+    case PacketStatus::kTransit:
+      (*out)[0] = std::max((*out)[0], static_cast<double>(packet.bytes(SPLICE_CLIENT)));
+      (*out)[1] = std::max((*out)[1], static_cast<double>(packet.bytes(SPLICE_SERVER)));
+      if (packet.has_fin()) (*out)[2] = SPLICE_FLOW_TEARDOWN;
+      (*out)[3] = std::min((*out)[3], static_cast<double>(packet.idle_ms(now)));
+      break;
+    case PacketStatus::kYoung:
+    case PacketStatus::kRefused: break;
+  }
+  (*out)[4] = static_cast<double>(packet.status());
+  (*out)[5] = packet.answer();
+  return true;
+}
+
+bool RelayLoop::Detail(uint64_t id, DetailWords* out) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = flows_.find(id);
+  if (found == flows_.end() || found->second->packet == nullptr) return false;
+  if (!found->second->packet->installed()) return false;
+  found->second->packet->Detail(out);
   return true;
 }
 
@@ -106,7 +146,11 @@ void RelayLoop::Admit(Flow* flow) {
       flow->client_watched && epoll_ctl(epoll_, EPOLL_CTL_ADD, flow->upstream, &event) == 0;
   if (!flow->upstream_watched) {
     Finish(flow, SPLICE_CLOSE_ERROR, errno);
-  } else if (flow->up.pending() || flow->down.pending() || flow->bounded) {
+    return;
+  }
+  // Before a byte is moved: what is held in memory now is told to the packets as pending.
+  TryPacket(flow);
+  if (flow->up.pending() || flow->down.pending() || flow->bounded) {
     // What was left over at hand-over is written now; an empty bound is reached now. All else
     // epoll reports: a descriptor that is added is looked at anew.
     Enqueue(flow);
@@ -137,9 +181,11 @@ int RelayLoop::Wait(int timeout_ms) {
 int RelayLoop::Timeout() const {
   if (!ready_.empty() || !finished_.empty()) return 0;
   if (size_ == 0) return -1;
-  if (next_scan_ms_ == UINT64_MAX) return -1;
+  const uint64_t due =
+      timers_.empty() ? next_scan_ms_ : std::min(next_scan_ms_, timers_.begin()->first);
+  if (due == UINT64_MAX) return -1;
   const uint64_t now = NowMs();
-  return next_scan_ms_ > now ? static_cast<int>(std::min(next_scan_ms_ - now, kLongestWaitMs)) : 0;
+  return due > now ? static_cast<int>(std::min(due - now, kLongestWaitMs)) : 0;
 }
 
 void RelayLoop::Mark(const Flow::Side& side, uint32_t events) {
@@ -175,6 +221,7 @@ void RelayLoop::Serve() {
     if (!flow->over && !flow->leaving) Work(flow);
   }
   turn_.clear();
+  PollPackets();
   if (now_ms_ >= next_scan_ms_) ExpireIdle();
   Reap();
 }
@@ -193,6 +240,10 @@ bool RelayLoop::Reap() {
 }
 
 void RelayLoop::Work(Flow* flow) {
+  if (flow->packet != nullptr && flow->packet->ended()) {
+    Finish(flow, SPLICE_CLOSE_END, 0);
+    return;
+  }
   const uint64_t before = flow->up.moved() + flow->down.moved();
   // A reply that belongs to no direction that moves goes before all else.
   if (flow->bounded && flow->up_open && flow->down_open) {
@@ -204,9 +255,13 @@ void RelayLoop::Work(Flow* flow) {
     flow->active_ms.store(now_ms_, std::memory_order_relaxed);
   }
   const uint64_t after = workspace_.splice_after;
-  if (inline_ && !flow->leaving && (flow->up.grown(after) || flow->down.grown(after))) {
+  const bool due = flow->packet != nullptr && flow->packet->young() &&
+                   flow->packet->Due(std::max(flow->up.moved(), flow->down.moved()), 0);
+  if (inline_ && !flow->leaving && (due || flow->up.grown(after) || flow->down.grown(after))) {
     flow->leaving = true;
     leaving_.push_back(flow);
+  } else if (due && !inline_) {
+    InstallPacket(flow);
   }
 }
 
@@ -242,7 +297,7 @@ bool RelayLoop::Advance(Flow* flow, Half* half, bool* open, bool is_up) {
           return true;
         }
       }
-      if (flow->bounded || !other_open) {
+      if ((flow->bounded || !other_open) && !RelayedStill(flow)) {
         // The close sends the FIN that is still owed.
         Finish(flow, SPLICE_CLOSE_END, 0);
         return true;
@@ -270,21 +325,40 @@ void RelayLoop::Unwatch(Flow* flow) {
 }
 
 // Teardown. a) Nobody serves the flow any more: `over` is set, and its sockets leave the epoll
-// set. b) Its sockets close, see CloseSockets(). c) The report goes out, d) the memory at the end
-// of the turn, when no collected event can point at it.
+// set. b) Its sockets close, see CloseSockets() and, for what packets carry, EndSockets(). c) The
+// report goes out, d) the memory at the end of the turn, when no collected event can point at it.
 void RelayLoop::Finish(Flow* flow, int reason, int error) {
-  flow->over = true;
-  finished_.push_back(flow);
-  Unwatch(flow);
-  CloseSockets(*flow, reason);
+  if (flow->packet != nullptr && flow->packet->released()) {
+    // What the socket says means nothing any more.
+    GiveUpSockets(flow);
+    if (reason == SPLICE_CLOSE_ABORTED) policy_.table->End(policy_.owner, flow->id);
+    return;
+  }
+  Report report{flow->id, reason, error, flow->up.moved(), flow->down.moved(),
+                static_cast<double>(now_ms_ - std::min(now_ms_, flow->started_ms))};
+  Forget(flow);
+  if (flow->packet != nullptr && flow->packet->installed()) {
+    EndSockets(flow, &report);
+  } else {
+    CloseSockets(*flow, reason);
+  }
+  if (flow->packet != nullptr) {
+    report.packet_status = static_cast<int>(flow->packet->status());
+    report.packet_answer = flow->packet->answer();
+  }
   flow->state.store(SPLICE_FLOW_CLOSED, std::memory_order_relaxed);
-  const Report report{flow->id, reason, error, flow->up.moved(), flow->down.moved(),
-                      static_cast<double>(now_ms_ - std::min(now_ms_, flow->started_ms))};
   if (inline_) {
     reports_->PushQuietly(report);
   } else {
     reports_->Push(report);
   }
+}
+
+// What packets move passes the pump by.
+uint64_t RelayLoop::IdleSince(const Flow& flow) const {
+  const uint64_t active = flow.active_ms.load(std::memory_order_relaxed);
+  if (flow.packet == nullptr || !flow.packet->installed()) return active;
+  return std::max(active, now_ms_ - std::min(now_ms_, flow.packet->idle_ms(now_ms_)));
 }
 
 // Looks again when the next flow may be due, but for no flow more often than eight times in its
@@ -297,7 +371,7 @@ void RelayLoop::ExpireIdle() {
     for (const auto& [id, flow] : flows_) {
       // A flow that is inserted but not admitted is still named by an order: not ours to end.
       if (flow->idle_ms == 0 || flow->over || !flow->client_watched) continue;
-      const uint64_t due = flow->active_ms.load(std::memory_order_relaxed) + flow->idle_ms;
+      const uint64_t due = IdleSince(*flow) + flow->idle_ms;
       if (now_ms_ >= due) {
         expired.push_back(flow.get());
       } else {

@@ -29,7 +29,8 @@ class RelayThread {
   // Ends a flow by RST to both sides; ignored when it is gone.
   void End(uint64_t id);
   bool Has(uint64_t id) { return loop_.Has(id); }
-  bool Counters(uint64_t id, double out[4]) { return loop_.Counters(id, out); }
+  bool Counters(uint64_t id, FlowWords* out) { return loop_.Counters(id, out); }
+  bool Detail(uint64_t id, DetailWords* out) { return loop_.Detail(id, out); }
   size_t size() const { return loop_.size(); }
 
  private:

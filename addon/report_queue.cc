@@ -89,6 +89,8 @@ void ReportQueue::Deliver() {
     *word++ = static_cast<double>(report.bytes_up);
     *word++ = static_cast<double>(report.bytes_down);
     *word++ = report.duration_ms;
+    *word++ = report.packet_status;
+    *word++ = report.packet_answer;
   }
   held_ -= std::min(held_, reports.size());
   if (held_ == 0) uv_unref(reinterpret_cast<uv_handle_t*>(&wake_->async));

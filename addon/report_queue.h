@@ -25,9 +25,11 @@ struct Report {
   uint64_t bytes_up;
   uint64_t bytes_down;
   double duration_ms;
+  int packet_status = 0;  // enum PacketStatus
+  int packet_answer = 0;  // enum splice_packet_answer, or one of the addon's own
 };
 
-constexpr size_t kReportWords = 6;
+constexpr size_t kReportWords = 8;
 
 class ReportQueue {
  public:

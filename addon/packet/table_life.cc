@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+// How the table comes to be, what it takes over from an earlier process, and how it goes.
+#include <bpf/bpf.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <string_view>
+#include <system_error>
+
+#include "packet/janitor.h"
+#include "packet/pins.h"
+#include "packet/raw_segment.h"
+#include "packet/table.h"
+
+namespace symsplice {
+namespace {
+
+// In the abstract namespace, which belongs to the network namespace, as filters and routes do; the
+// kernel gives it back when the process dies, however it dies.
+constexpr std::string_view kRight("\0symsplice.packet", 17);
+
+struct Registry {
+  std::mutex mutex;
+  std::weak_ptr<PacketTable> table;
+};
+
+Registry& TheRegistry() {
+  static Registry registry;
+  return registry;
+}
+
+BpfFailure SystemFailure(const std::string& what, int error, const char* syscall) {
+  return {BpfFailure::Kind::kSystem,
+          "packet: " + what + ": " + std::generic_category().message(error), error, syscall};
+}
+
+socklen_t RightName(sockaddr_un* out) {
+  *out = sockaddr_un{};
+  out->sun_family = AF_UNIX;
+  std::memcpy(out->sun_path, kRight.data(), kRight.size());
+  return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + kRight.size());
+}
+
+// Who has the right; "another process" when it lies in another process namespace.
+std::string Holder() {
+  sockaddr_un name;
+  const socklen_t length = RightName(&name);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  const bool known =
+      fd >= 0 && connect(fd, reinterpret_cast<sockaddr*>(&name), length) == 0 &&
+      getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 && credentials.pid > 0;
+  if (fd >= 0) close(fd);
+  return known ? "process " + std::to_string(credentials.pid) : "another process";
+}
+
+}  // namespace
+
+BpfResult PacketTable::TakeRight() {
+  sockaddr_un name;
+  const socklen_t length = RightName(&name);
+  right_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (right_ < 0) return SystemFailure("no socket", errno, "socket");
+  if (bind(right_, reinterpret_cast<sockaddr*>(&name), length) == 0) {
+    // Nobody is ever accepted: a connection only tells whose it is.
+    listen(right_, 0);
+    return std::nullopt;
+  }
+  if (errno != EADDRINUSE) return SystemFailure("cannot take the right to it", errno, "bind");
+  return BpfFailure{BpfFailure::Kind::kSystem,
+                    "packet: " + Holder() + " has the packet backend of this network namespace; "
+                    "stop it, or use another backend",
+                    EBUSY, "bind"};
+}
+
+BpfResult PacketTable::Open(std::span<const uint8_t> bytes, const PacketSettings& settings,
+                            std::shared_ptr<PacketTable>* out) {
+  Registry& registry = TheRegistry();
+  std::lock_guard<std::mutex> lock(registry.mutex);
+  std::shared_ptr<PacketTable> table = registry.table.lock();
+  if (table == nullptr || table->handles_ == 0) {
+    table.reset(new PacketTable(settings));
+    if (BpfResult failure = table->Start(bytes)) return failure;
+    registry.table = table;
+  }
+  table->handles_++;
+  *out = std::move(table);
+  return std::nullopt;
+}
+
+BpfResult PacketTable::Start(std::span<const uint8_t> bytes) {
+  if (BpfResult failure = TakeRight()) return failure;
+  if (BpfResult failure = FindRemains(settings_.pin_parent, &foreign_)) return failure;
+  const PlaneSettings plane{settings_.flows, settings_.port_low, settings_.port_high,
+                            settings_.pin_parent};
+  if (BpfResult failure = Plane::Open(bytes, plane, &foreign_, &plane_)) return failure;
+  std::vector<uint32_t> priorities{plane_->priority()};
+  for (const Remains& remains : foreign_) priorities.push_back(remains.priority);
+  RemoveStalePins(settings_.pin_parent, priorities);
+  if (plane_->adopted()) FindLeft();
+  HoldForeignPorts();
+  janitor_ = std::make_unique<Janitor>(this);
+  if (const int error = janitor_->Start(plane_->events()); error != 0) {
+    return SystemFailure("cannot start the janitor", error, "clone");
+  }
+  return std::nullopt;
+}
+
+// Flows of the process that was here before. No lock: nobody else knows the table yet.
+void PacketTable::FindLeft() {
+  const uint32_t count = plane_->flows();
+  const uint64_t now = NowMs();
+  records_.resize(count);
+  fresh_ = count;
+  for (const uint32_t slot : plane_->KeyedSlots()) {
+    const splice_flow_slot& flow = this->slot(slot);
+    const Ownership nobody{0, 0, flow.installed_ns / 1'000'000, 0};
+    Live(slot, nobody, Stage::kReleased);
+    HoldPort(slot);
+    if (flow.phase == SPLICE_PHASE_ENDED) {
+      End(slot, flow.reason, now);
+    } else if (flow.phase == SPLICE_PHASE_TRANSIT && !BothRelayed(flow)) {
+      // Some of its bytes went with the process.
+      Abort(slot, SPLICE_CLOSE_ERROR, now);
+    }
+  }
+  for (uint32_t slot = count; slot-- > 0;) {
+    if (records_[slot].stage == Stage::kFree) free_.push_back(slot);
+  }
+}
+
+void PacketTable::HoldForeignPorts() {
+  for (const Remains& remains : foreign_) {
+    for (const splice_key& key : KeysOf(remains.Map("legs"), remains.flows)) {
+      uint32_t leg = 0;
+      if (bpf_map_lookup_elem(remains.Map("legs"), &key, &leg) != 0) continue;
+      if ((leg & 1) != SPLICE_SERVER) continue;
+      foreign_ports_.push_back(key);
+      ports_.Hold(key);
+    }
+  }
+}
+
+std::vector<PacketTable::Adopted> PacketTable::Adopt(uint32_t owner, uint64_t idle_ms,
+                                                     uint64_t* next_id) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<Adopted> adopted;
+  const auto to = owners_.find(owner);
+  if (to == owners_.end()) return adopted;
+  const uint64_t now = NowMs();
+  for (const uint32_t slot : live_) {
+    Record& record = records_[slot];
+    if (record.stage != Stage::kReleased || record.owned.owner != 0) continue;
+    const uint64_t id = (*next_id)++;
+    record.owned = Ownership{owner, id, record.owned.started_ms, idle_ms};
+    to->second.slots[id] = slot;
+    plane_->slot(slot)->owner = owner;
+    plane_->slot(slot)->cookie = id;
+    adopted.push_back({id, slot, now - std::min(now, record.owned.started_ms)});
+  }
+  return adopted;
+}
+
+std::vector<PacketTable::Foreign> PacketTable::ForeignPlanes() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<Foreign> planes;
+  for (const Remains& remains : foreign_) {
+    const size_t keys = KeysOf(remains.Map("legs"), remains.flows).size();
+    planes.push_back({remains.abi, remains.tag, static_cast<uint32_t>((keys + 1) / 2)});
+  }
+  return planes;
+}
+
+uint32_t PacketTable::Close(std::shared_ptr<PacketTable> table, bool keep) {
+  Registry& registry = TheRegistry();
+  std::lock_guard<std::mutex> lock(registry.mutex);
+  if (table->handles_ == 0 || --table->handles_ > 0) return 0;
+  return table->Shut(keep);
+}
+
+BpfResult PacketTable::Uninstall(const std::string& pin_parent, Removed* out) {
+  PacketTable nothing{PacketSettings{}};
+  if (BpfResult failure = nothing.TakeRight()) return failure;
+  *out = Removed{};
+  std::vector<Remains> found;
+  if (BpfResult failure = FindRemains(pin_parent, &found)) return failure;
+  for (const Remains& remains : found) {
+    const int legs = remains.Map("legs");
+    splice_key key;
+    uint32_t leg = 0;
+    splice_flow_slot flow;
+    // Always the first: each is deleted before the next is asked for.
+    while (bpf_map_get_next_key(legs, nullptr, &key) == 0) {
+      const bool known = bpf_map_lookup_elem(legs, &key, &leg) == 0;
+      if (bpf_map_delete_elem(legs, &key) != 0) break;
+      const uint32_t index = leg >> 1;
+      if (!known || bpf_map_lookup_elem(remains.Map("flows"), &index, &flow) != 0) continue;
+      for (const splice_leg& each : flow.leg) bpf_map_delete_elem(legs, &each.key);
+      if (flow.phase != SPLICE_PHASE_ENDED) SendResets(flow);
+      out->flows++;
+    }
+    for (const Filter& filter : remains.filters) {
+      out->filters += static_cast<uint32_t>(DetachFilters(filter.ifindex, filter.priority));
+    }
+  }
+  RemoveStalePins(pin_parent, {});
+  return std::nullopt;
+}
+
+uint32_t PacketTable::Shut(bool keep) {
+  uint32_t left = 0;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const std::vector<uint32_t> live = live_;
+    for (const uint32_t slot : live) {
+      if (records_[slot].stage != Stage::kReleased) continue;
+      if (keep) {
+        left++;
+      } else {
+        Abort(slot, SPLICE_CLOSE_ABORTED, NowMs());
+      }
+    }
+    shut_ = true;
+  }
+  janitor_.reset();
+  CloseRetired();
+  if (left == 0) plane_->DetachAll();
+  close(right_);
+  right_ = -1;
+  return left;
+}
+
+PacketTable::~PacketTable() {
+  // Not closed by anybody: the process goes, and leaves the data plane to the next.
+  janitor_.reset();
+  if (plane_ != nullptr) {
+    shut_ = true;
+    CloseRetired();
+  }
+  if (right_ >= 0) close(right_);
+}
+
+}  // namespace symsplice

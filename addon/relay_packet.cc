@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// Stage splice in a relay loop: when a flow goes over from the pump to packets, and what that
+// means for its sockets. On the loop's thread.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "relay_loop.h"
+#include "splice/abi.h"
+
+namespace symsplice {
+namespace {
+
+// The kernel is done with the connection, or has left the rest of it to TIME-WAIT: it was both
+// sockets' last word, and the programs, who find sockets by address, cannot see it any more.
+bool IsClosed(int fd) {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+         info.tcpi_state == TCP_CLOSE;
+}
+
+}  // namespace
+
+void RelayLoop::Arm(Flow* flow, uint64_t due_ms) {
+  if (flow->poll_ms != 0) timers_.erase({flow->poll_ms, flow});
+  flow->poll_ms = due_ms;
+  if (due_ms != 0) timers_.insert({due_ms, flow});
+}
+
+// A flow that this loop has begun to carry. On the JavaScript thread it is too young.
+void RelayLoop::TryPacket(Flow* flow) {
+  if (flow->packet == nullptr || !flow->packet->young() || inline_) return;
+  const uint64_t age = now_ms_ - std::min(now_ms_, flow->started_ms);
+  if (flow->packet->Due(std::max(flow->up.moved(), flow->down.moved()), age)) {
+    InstallPacket(flow);
+  } else if (flow->packet->after_ms() < UINT64_MAX - flow->started_ms) {
+    Arm(flow, flow->started_ms + flow->packet->after_ms());
+  }
+}
+
+void RelayLoop::InstallPacket(Flow* flow) {
+  const Ownership ownership{policy_.owner, flow->id, flow->started_ms, flow->idle_ms};
+  const PacketTable::Pair pair{flow->client,
+                               flow->upstream,
+                               {flow->up.taken(), flow->down.taken()},
+                               {static_cast<uint32_t>(flow->up.pending_bytes()),
+                                static_cast<uint32_t>(flow->down.pending_bytes())}};
+  const bool installed = flow->packet->Install(ownership, pair);
+  Arm(flow, installed ? now_ms_ + flow->packet->wait_ms() : 0);
+}
+
+void RelayLoop::PollPackets() {
+  while (!timers_.empty() && timers_.begin()->first <= now_ms_) {
+    Flow* const flow = timers_.begin()->second;
+    Arm(flow, 0);
+    if (flow->packet->young()) {
+      TryPacket(flow);
+    } else {
+      StepPacket(flow);
+    }
+  }
+}
+
+void RelayLoop::StepPacket(Flow* flow) {
+  const uint64_t taken[] = {flow->up.taken(), flow->down.taken()};
+  switch (flow->packet->Poll(flow->client, flow->upstream, taken, now_ms_)) {
+    case Transit::Step::kWait:
+      if (!flow->up_open && !flow->down_open && IsClosed(flow->client) &&
+          IsClosed(flow->upstream)) {
+        Finish(flow, SPLICE_CLOSE_END, 0);
+      } else {
+        Arm(flow, now_ms_ + flow->packet->wait_ms());
+      }
+      return;
+    case Transit::Step::kReleased:
+      GiveUpSockets(flow);
+      return;
+    case Transit::Step::kEnded:
+      Finish(flow, SPLICE_CLOSE_END, 0);
+      return;
+    case Transit::Step::kRefused:
+      return;
+  }
+}
+
+// The flow lives on, but not here: no close, no report.
+void RelayLoop::GiveUpSockets(Flow* flow) {
+  Forget(flow);
+  flow->packet->Release(flow->client, flow->upstream);
+}
+
+void RelayLoop::Forget(Flow* flow) {
+  Arm(flow, 0);
+  flow->over = true;
+  finished_.push_back(flow);
+  Unwatch(flow);
+}
+
+// Ends a flow that is installed, and corrects what is said about it.
+void RelayLoop::EndSockets(Flow* flow, Report* report) {
+  Transit& packet = *flow->packet;
+  report->bytes_up = std::max(report->bytes_up, packet.bytes(SPLICE_CLIENT));
+  report->bytes_down = std::max(report->bytes_down, packet.bytes(SPLICE_SERVER));
+  if (packet.ended()) {
+    report->reason = packet.ended_reason();
+    report->error = 0;
+    packet.GiveUp(flow->client, flow->upstream);
+  } else if (report->reason == SPLICE_CLOSE_END) {
+    packet.Close(flow->client, flow->upstream);
+  } else {
+    packet.Reset(flow->client, flow->upstream);
+  }
+}
+
+}  // namespace symsplice
