@@ -15,7 +15,8 @@ endif()
 get_filename_component(uv_include "${SPLICE_UV_H}" DIRECTORY)
 
 file(GLOB addon_sources CONFIGURE_DEPENDS
-  "${CMAKE_CURRENT_SOURCE_DIR}/addon/*.cc" "${CMAKE_CURRENT_SOURCE_DIR}/addon/elf/*.cc")
+  "${CMAKE_CURRENT_SOURCE_DIR}/addon/*.cc" "${CMAKE_CURRENT_SOURCE_DIR}/addon/elf/*.cc"
+  "${CMAKE_CURRENT_SOURCE_DIR}/addon/packet/*.cc")
 add_library(symsplice SHARED ${addon_sources})
 set_target_properties(symsplice PROPERTIES
   PREFIX "" SUFFIX ".node"

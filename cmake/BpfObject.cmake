@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# splice_bpf_object(name source): compiles one BPF program to build/bpf/<name>.bpf.o.
+# splice_bpf_object(name source [directory]): compiles one BPF program to build/bpf/<name>.bpf.o, or
+# into another directory of the build tree.
 #
 # -g gives BTF (CO-RE needs it); llvm-strip -g takes the DWARF away again and keeps the BTF.
 # -mcpu=v3 (atomics, 32-bit jumps) is understood by every kernel since 5.12.
@@ -26,6 +27,9 @@ function(splice_bpf_object name source)
     return()
   endif()
   set(directory "${CMAKE_BINARY_DIR}/bpf")
+  if(ARGC GREATER 2)
+    set(directory "${CMAKE_BINARY_DIR}/${ARGV2}")
+  endif()
   file(MAKE_DIRECTORY "${directory}")
   set(object "${directory}/${name}.bpf.o")
   # <linux/types.h> wants the machine's asm/types.h, which Debian keeps under the multiarch name.

@@ -41,8 +41,14 @@ export interface Reactor {
   listen(fd: number, quota?: Quota): number;
   /** Watches a connected descriptor and owns it. */
   adopt(fd: number): number;
-  /** Begins to connect; `host` is an address literal. A negative errno when it failed at once. */
-  connect(host: string, port: number): number;
+  /**
+   * Begins to connect; `host` is an address literal. A negative errno when it failed at once.
+   * @param client the slot of the connection for which this one is made: with {@link usePacket} it gets a source port
+   * of the packet backend's, and offers what the client's connection has
+   */
+  connect(host: string, port: number, client?: number): number;
+  /** Connections that name their client are prepared for the packet backend from now on. */
+  usePacket(packet: Packet): void;
   /** Bytes that the kernel took at once, or a negative errno. */
   send(slot: number, bytes: Uint8Array): number;
   /** Reads nothing more: bytes and FIN wait in the kernel for the relay. `FAILED` still comes. */
@@ -89,8 +95,26 @@ export interface Quota {
 /** Which direction a bounded flow moves: see {@link Relay.add}. */
 export const BOUNDED = { none: 0, up: 1, down: 2 } as const;
 
-/** Numbers of a report: id, close reason, errno, bytes up, bytes down, duration in ms. */
-export const REPORT_WORDS = 6;
+/**
+ * Numbers of a report: id, close reason, errno, bytes up, bytes down, duration in ms, a {@link PACKET_STATUS} and the
+ * packet backend's latest answer.
+ */
+export const REPORT_WORDS = 8;
+
+/** How far the packet backend has come with a flow; `young` also where there is none. */
+export const PACKET_STATUS = { young: 0, transit: 1, released: 2, refused: 3 } as const;
+
+/** Answers that the addon gives itself, beside those of the BPF program (`PACKET_ANSWERS` of abi.gen.ts). */
+export const PACKET_ANSWERS_NATIVE = {
+  /** The server's connection does not come from a source port of ours. */
+  FOREIGN_PORT: 100,
+  /** One leg speaks IPv4, the other IPv6. */
+  FAMILIES: 101,
+  /** No segment of one of the peers came by any interface that is watched. */
+  NOT_SEEN: 102,
+  /** The test run of `control` failed; the process lacks a privilege or memory. */
+  CONTROL_FAILED: 103,
+} as const;
 
 /** Stages splice to teardown of the `splice` backend: threads that move bytes by splice(2). */
 export interface Relay {
@@ -116,15 +140,28 @@ export interface Relay {
     maxBytes: number,
     prepared: boolean,
   ): number;
-  /** Fills `out` (bytes up, bytes down, state, ms since the last byte); false when the flow is gone. */
+  /**
+   * Fills `out` (bytes up, bytes down, state, ms since the last byte; where it has room for six also a
+   * {@link PACKET_STATUS} and the packet backend's latest answer); false when the flow is gone.
+   */
   counters(id: number, out: Float64Array): boolean;
+  /** Fills `out` as {@link Packet.detail} does; false when no packet carries the flow. */
+  detail(id: number, out: Float64Array): boolean;
   /** Ends a flow by RST to both sides. */
   end(id: number): void;
-  /** Ends every flow without a report and joins the threads. */
-  stop(): void;
+  /**
+   * Ends every flow without a report and joins the threads. With `keep`, flows that have no socket any more go on
+   * in the kernel, for another process to adopt; returns how many those are.
+   */
+  stop(keep?: boolean): number;
 }
 
 export interface RelaySettings {
+  /** Installs flows in the packet backend once they are due: after so many bytes of a direction, or so old. */
+  packet?: Packet;
+  /** 0 with `packetAfterMs` 0: at once. */
+  packetAfterBytes?: number;
+  packetAfterMs?: number;
   /** Relay threads. */
   threads: number;
   /** Bytes asked of every pipe; above fs.pipe-max-size the kernel gives less. */
@@ -149,6 +186,125 @@ export interface Sockmap {
   counters(id: number, out: Float64Array): boolean;
   end(id: number): void;
   stop(): void;
+}
+
+/** Words that {@link Packet.detail} fills; pairs are client's, server's. */
+export const PACKET_DETAIL = {
+  slot: 0,
+  phase: 1,
+  ways: 2,
+  states: 4,
+  flags: 6,
+  segments: 8,
+  bytes: 10,
+  family: 12,
+  ageMs: 13,
+} as const;
+export const PACKET_DETAIL_WORDS = 14;
+
+export interface PacketSettings {
+  /** Most flows at a time; the maps are made for so many. */
+  flows: number;
+  /** Source ports of upstream connections, first and last. */
+  portLow: number;
+  portHigh: number;
+  /** How long an ended flow still relays what comes late: 2 MSL. */
+  timeWaitMs: number;
+  /**
+   * Directory on a bpffs in which maps and programs are pinned too, below one for the network namespace, so that a
+   * process without CAP_SYS_ADMIN can adopt them. Made when missing; '' or not writable: nothing is pinned.
+   */
+  pinDirectory?: string;
+}
+
+/** A flow that another process left in the kernel. Addresses in the reactor's encoding. */
+export interface AdoptedFlow {
+  /** For {@link Packet.counters}, {@link Packet.end} and the reports; not a number of any Relay. */
+  id: number;
+  client: Uint8Array;
+  server: Uint8Array;
+  /** The proxy's own addresses towards them. */
+  clientLocal: Uint8Array;
+  serverLocal: Uint8Array;
+  ageMs: number;
+}
+
+/** A data plane of another version, left to finish its flows. */
+export interface ForeignPlane {
+  abi: number;
+  /** The kernel's tag of its relay program. */
+  tag: string;
+  /** Its flows, as far as its map tells. */
+  flows: number;
+}
+
+export interface PacketAdoption {
+  flows: AdoptedFlow[];
+  foreign: ForeignPlane[];
+}
+
+export interface PacketUsage {
+  maxFlows: number;
+  /** Slots by phase. */
+  transit: number;
+  released: number;
+  ended: number;
+  /** Source ports of ours that flows in the kernel hold. */
+  ports: number;
+  /** Of the whole process, since the data plane was opened. */
+  refused: number;
+  /** The kernel's tag of the relay program. */
+  tag: string;
+}
+
+/**
+ * The packet backend's data plane: one a process, shared by all Packets of it in whatever thread; the first opens it.
+ * It outlives the process, and the next one adopts it. Calls are for the thread that made the object.
+ */
+export interface Packet {
+  /** Watches an interface, with or without Ethernet header. Again: no harm. @throws an {@link ErrnoException} */
+  attach(ifindex: number, ethernet: boolean): void;
+  /** Watches it no more; flows over it go dumb. */
+  detach(ifindex: number): void;
+  /** Interfaces that are watched, by index. */
+  interfaces(): number[];
+  /** Claims the flows that an earlier process left and nobody has claimed; their ends come as reports of this object. */
+  adopt(idleMs: number): PacketAdoption;
+  /** As {@link Relay.counters}, for adopted flows. */
+  counters(id: number, out: Float64Array): boolean;
+  /** Fills `out` by {@link PACKET_DETAIL}, for adopted flows. */
+  detail(id: number, out: Float64Array): boolean;
+  /** Ends an adopted flow by RST to both sides. */
+  end(id: number): void;
+  /** Segments by `enum splice_packet_counter`, since the maps were made. */
+  exits(): number[];
+  /** Transitions of the state machine taken, by `SPLICE_EDGE`. */
+  edges(): number[];
+  usage(): PacketUsage;
+  /** A source port for a connection to `host` (a literal); 0 when none is free. Bind with SO_REUSEADDR. */
+  sourcePort(host: string, port: number): number;
+  /**
+   * Prepares a socket that is not connected yet: source port, MSS and options as the client's connection has them.
+   * Returns the port; 0 when none is free or the socket is bound already.
+   */
+  intend(client: number, upstream: number, host: string, port: number): number;
+  /**
+   * A new socket of `host`'s family, non-blocking and close-on-exec, prepared as {@link intend} does; a negative errno
+   * when there is none: EADDRINUSE when no port is free.
+   */
+  socket(client: number, host: string, port: number): number;
+  /**
+   * Takes this handle off. The last one of the process also takes the data plane off the host, unless `keep` and
+   * flows are left in the kernel; returns how many those are.
+   */
+  close(keep: boolean): number;
+}
+
+export interface PacketRemains {
+  /** Filters that were removed. */
+  filters: number;
+  /** Flows that were reset. */
+  flows: number;
 }
 
 export interface Native {
@@ -179,6 +335,14 @@ export interface Native {
   /** `object`: a loaded `BpfObject` of bpf/sockmap.bpf.c; `limit` bytes may be on their way in a direction. */
   Sockmap: new (object: object, settings: { limit?: number }, onReports: (words: Float64Array) => void) => Sockmap;
   Relay: new (settings: RelaySettings, onReports: (words: Float64Array) => void) => Relay;
+  /**
+   * `object`: the bytes of packet.bpf.o. Adopts the data plane that an earlier process left, when it is of the same
+   * build. Throws as `BpfObject` does (code, errno, program, log); EBUSY: another process of this network namespace
+   * has the packet backend.
+   */
+  Packet: new (object: Uint8Array, settings: PacketSettings, onReports: (words: Float64Array) => void) => Packet;
+  /** Resets all flows of data planes left on this host, and removes every filter. EBUSY: a living process has one. */
+  packetUninstall(pinDirectory?: string): PacketRemains;
 }
 
 /** The package's own directory, from src/ under a test runner and from dist/ in production alike. */

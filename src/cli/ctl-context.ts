@@ -6,6 +6,7 @@ import { controlDirectories } from '../control/control-directory.js';
 import type { FlowsAnswer, StatsAnswer } from '../control/control-server.js';
 import type { Capability } from '../engine/doctor.js';
 import { SpliceError } from '../errors.js';
+import type { PacketRemains } from '../native.js';
 import type { Environment } from './environment.js';
 
 export interface CtlParts {
@@ -13,6 +14,8 @@ export interface CtlParts {
   /** Loaded when used: the probes need more of the machine than the other commands. */
   probeMachine(): Promise<readonly Capability[]>;
   hashPassword(password: string): Promise<string>;
+  /** Takes off this host what the packet backend of ended servers left. @throws as `Native.packetUninstall` */
+  uninstallPacket(pinDirectory: string): Promise<PacketRemains>;
 }
 
 export interface CtlContext extends CtlParts {
@@ -39,6 +42,15 @@ const flowShape = z.object({
   user: z.string().optional(),
   backend: z.string(),
   state: z.string(),
+  sides: z.object({ client: z.string(), server: z.string() }).optional(),
+  packet: z
+    .object({
+      phase: z.string(),
+      ways: z.object({ up: z.string(), down: z.string() }),
+      segments: z.object({ up: z.number(), down: z.number() }),
+    })
+    .optional(),
+  adopted: z.literal(true).optional(),
   bytesUp: z.number(),
   bytesDown: z.number(),
   ageMs: z.number(),
@@ -61,6 +73,17 @@ const totalsShape = z.object({
   bytesDown: z.number(),
 });
 
+const packetShape = z.object({
+  interfaces: z.array(z.string()),
+  sourcePorts: z.tuple([z.number(), z.number()]),
+  sourcePortsUsed: z.number(),
+  maxFlows: z.number(),
+  phases: z.object({ transit: z.number(), released: z.number(), ended: z.number() }),
+  refused: z.number(),
+  counters: z.record(z.string(), z.number()),
+  tag: z.string(),
+});
+
 const statsShape = z.object({
   pid: z.number(),
   version: z.string(),
@@ -74,6 +97,7 @@ const statsShape = z.object({
   descriptors: z.number(),
   descriptorLimit: z.number(),
   totals: totalsShape,
+  packet: packetShape.optional(),
 });
 
 export const askFlows = (path: string): Promise<FlowsAnswer> => ask(path, '/flows', flowsShape);

@@ -1,4 +1,4 @@
-/** `splice-ctl flows`: the live flows of all servers on this machine, oldest first. Changes nothing. */
+/** `splice-ctl flows`: the live flows of all servers on this machine, oldest first, once or again and again. Changes nothing. */
 import { askFlows, chooseSockets } from './ctl-context.js';
 import type { CtlContext } from './ctl-context.js';
 import type { FlowInfo } from '../control/flow-info.js';
@@ -6,20 +6,32 @@ import { EXIT } from './environment.js';
 import type { ExitCode } from './environment.js';
 import { humanBytes, humanTime, renderTable } from './format.js';
 import type { Column } from './format.js';
+import { watch } from './watch.js';
 
 type Row = FlowInfo & { readonly pid: number };
 
-export async function flows(
-  context: CtlContext,
-  options: { readonly json: boolean; readonly control: string | undefined },
-): Promise<ExitCode> {
+export interface FlowsOptions {
+  readonly json: boolean;
+  readonly control: string | undefined;
+  /** Milliseconds between two looks; undefined: one look. */
+  readonly watchMs: number | undefined;
+}
+
+export async function flows(context: CtlContext, options: FlowsOptions): Promise<ExitCode> {
+  const { environment } = context;
+  if (options.watchMs !== undefined) return watch(environment, options.watchMs, () => look(context, options));
+  environment.stdout.write(await look(context, options));
+  return EXIT.ok;
+}
+
+/** What there is at this moment. JSON that is repeated has one line a look, so that programs can read it. */
+async function look(context: CtlContext, options: FlowsOptions): Promise<string> {
   const replies = await Promise.all((await chooseSockets(context, options.control)).map(askFlows));
   const rows = replies
     .flatMap((reply) => reply.flows.map((flow): Row => ({ pid: reply.pid, ...flow })))
     .sort((a, b) => b.ageMs - a.ageMs);
-  const { stdout } = context.environment;
-  stdout.write(options.json ? `${JSON.stringify(rows, null, 2)}\n` : flowsTable(rows, replies.length > 1));
-  return EXIT.ok;
+  if (!options.json) return flowsTable(rows, replies.length > 1);
+  return `${JSON.stringify(rows, null, options.watchMs === undefined ? 2 : 0)}\n`;
 }
 
 /** Columns that would be empty, or the same in each line, are left out. */
@@ -34,6 +46,7 @@ export function flowsTable(rows: readonly Row[], withPid: boolean): string {
     { head: 'SERVER', of: (row) => row.server || '-' },
     { head: 'BACKEND', of: (row) => row.backend },
     { head: 'STATE', of: (row) => row.state },
+    ...(rows.some(({ sides }) => sides !== undefined) ? [{ head: 'SIDES', of: sidesOf }] : []),
     { head: 'UP', align: 'right', of: (row) => humanBytes(row.bytesUp) },
     { head: 'DOWN', align: 'right', of: (row) => humanBytes(row.bytesDown) },
     { head: 'AGE', align: 'right', of: (row) => humanTime(row.ageMs) },
@@ -43,4 +56,9 @@ export function flowsTable(rows: readonly Row[], withPid: boolean): string {
     cells,
     rows.map((row) => cells.map(({ of }) => of(row))),
   );
+}
+
+/** The client's side and the server's; what is not carried by the packet backend has none. */
+function sidesOf({ sides }: Row): string {
+  return sides === undefined ? '-' : `${sides.client}/${sides.server}`;
 }

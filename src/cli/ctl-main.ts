@@ -1,23 +1,27 @@
 /** splice-ctl as a function: from the command line to the exit code. Nouns read, verbs change. */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { SpliceError } from '../errors.js';
+import { PIN_DIRECTORY } from '../engine/packet-options.js';
+import { parseDirectoryOrNone, parseDuration } from '../server/config-values.js';
 import { change } from './ctl-change.js';
 import type { CtlContext, CtlParts } from './ctl-context.js';
 import { doctor } from './ctl-doctor.js';
 import { flows } from './ctl-flows.js';
 import { passwd } from './ctl-passwd.js';
 import { stats } from './ctl-stats.js';
+import { uninstall } from './ctl-uninstall.js';
 import { EXIT, EXIT_HELP, printError } from './environment.js';
 import type { Environment, ExitCode } from './environment.js';
 import { VERSION } from './version.js';
 
 const EXAMPLES = `
-Nouns (doctor, flows, stats) only read; verbs (drain, reload, passwd) change something.
+Nouns (doctor, flows, stats) only read; verbs (drain, reload, passwd, uninstall) change something.
 Without --control the sockets of all running servers are found.
 
 Examples:
   $ splice-ctl doctor                               what this machine can do, what is missing, what to do
   $ splice-ctl flows --json | jq length             how many flows live
+  $ splice-ctl flows --watch                        the same every second, until Ctrl-C
   $ splice-ctl passwd --file /etc/symsplice/users alice
   $ echo "$PASSWORD" | splice-ctl passwd alice      print the line instead, for some other tool
   $ splice-ctl drain --control /run/symsplice/socks.sock
@@ -38,6 +42,20 @@ export async function ctlMain(environment: Environment, parts: CtlParts): Promis
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     printError(environment.stderr, 'splice-ctl', error);
     return error instanceof SpliceError && error.code === 'ERR_SPLICE_ARGUMENT' ? EXIT.usage : EXIT.failure;
+  }
+}
+
+/** Milliseconds. */
+const parseWatch = (text: string): number => argument(() => Math.max(100, parseDuration(text, 'forbidden')));
+
+const parsePins = (text: string): string => argument(() => parseDirectoryOrNone(text));
+
+/** The mistake in an argument as commander wants it. */
+function argument<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
   }
 }
 
@@ -65,11 +83,16 @@ function buildProgram(context: CtlContext, finished: (code: ExitCode) => void): 
     .action(async (options: SocketOptions) => finished(await doctor(context, { json: options.json === true })));
   program
     .command('flows')
-    .description('List the live flows: id, client, target, server, backend, state, bytes, age.')
+    .description('List the live flows: id, client, target, server, backend, state (of each side, too), bytes, age.')
     .addOption(json())
     .addOption(control())
-    .action(async (options: SocketOptions) =>
-      finished(await flows(context, { json: options.json === true, control: options.control })),
+    .addOption(
+      new Option('--watch [SECONDS]', 'Again and again, until Ctrl-C; once a second if not said otherwise.')
+        .argParser(parseWatch)
+        .preset('1'),
+    )
+    .action(async (options: SocketOptions & { readonly watch?: number }) =>
+      finished(await flows(context, { json: options.json === true, control: options.control, watchMs: options.watch })),
     );
   program
     .command('stats')
@@ -99,6 +122,17 @@ function buildProgram(context: CtlContext, finished: (code: ExitCode) => void): 
     .addOption(new Option('--file <FILE>', 'Put the line into this users file (mode 0600) instead of printing it.'))
     .action(async (name: string, options: { readonly file?: string }) =>
       finished(await passwd(context, name, options.file)),
+    );
+  program
+    .command('uninstall')
+    .description('Reset the flows that ended servers left in the kernel, and take the programs off the interfaces.')
+    .addOption(
+      new Option('--pin-directory <PATH>', 'Where they are pinned, if splice-socks was told so; none = nowhere.')
+        .argParser(parsePins)
+        .default(PIN_DIRECTORY),
+    )
+    .action(async ({ pinDirectory }: { readonly pinDirectory: string }) =>
+      finished(await uninstall(context, pinDirectory)),
     );
   return program;
 }

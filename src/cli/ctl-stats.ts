@@ -1,6 +1,7 @@
 /** `splice-ctl stats`: one block of numbers for each server on this machine. Changes nothing. */
 import { askStats, chooseSockets } from './ctl-context.js';
 import type { CtlContext } from './ctl-context.js';
+import type { PacketSnapshot } from '../engine/packet-snapshot.js';
 import type { StatsAnswer } from '../control/control-server.js';
 import { EXIT } from './environment.js';
 import type { ExitCode } from './environment.js';
@@ -16,6 +17,22 @@ export async function stats(
   return EXIT.ok;
 }
 
+function packetLines(packet: PacketSnapshot): [name: string, value: string][] {
+  const { phases, counters, maxFlows, sourcePorts, sourcePortsUsed } = packet;
+  const sum = (prefix: string): number =>
+    Object.entries(counters).reduce((total, [name, count]) => total + (name.startsWith(prefix) ? count : 0), 0);
+  const used = phases.transit + phases.released + phases.ended;
+  return [
+    [
+      'packet',
+      `${phases.released} released, ${phases.transit} in transit, ${phases.ended} ended, ${packet.refused} refused`,
+    ],
+    ['map', `${used} of ${maxFlows} flows, ${sourcePortsUsed} ports of ${sourcePorts[0]}-${sourcePorts[1]}`],
+    ['segments', `${sum('relayed')} relayed, ${sum('drop-')} dropped, ${counters['too-big'] ?? 0} too big`],
+    ['interfaces', packet.interfaces.join(', ')],
+  ];
+}
+
 export function statsBlock(reply: StatsAnswer): string {
   const { totals } = reply;
   const lines: [name: string, value: string][] = [
@@ -28,6 +45,7 @@ export function statsBlock(reply: StatsAnswer): string {
     ['connects', `${totals.connectsFailed} failed`],
     ['bytes', `${humanBytes(totals.bytesUp)} up, ${humanBytes(totals.bytesDown)} down`],
     ['descriptors', `${reply.descriptors} of ${reply.descriptorLimit}`],
+    ...(reply.packet === undefined ? [] : packetLines(reply.packet)),
   ];
   const title = `splice-socks ${reply.version}, pid ${reply.pid}, ${reply.state}, up ${humanTime(reply.uptimeMs)}`;
   return `${title}\n${lines.map(([name, value]) => `  ${name.padEnd(12)} ${printable(value)}\n`).join('')}`;

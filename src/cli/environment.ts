@@ -7,6 +7,10 @@ import type { Readable } from 'node:stream';
 export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
+  /** Lines of the terminal. */
+  readonly rows?: number | undefined;
+  /** False when nobody can read it any more. */
+  readonly writable?: boolean | undefined;
 }
 
 export interface Environment {

@@ -55,8 +55,8 @@ export class Lifecycle {
   terminate(signal: string): void {
     if (this.#stage === 'running') this.drain(signal);
     else if (this.#stage === 'draining') {
-      this.#options.logger.warn({ signal }, 'second signal: stopping at once');
-      void this.#stop(EXIT.ok);
+      this.#options.logger.warn({ signal }, 'second signal: stopping at once, with every flow');
+      void this.#stop(EXIT.ok, false);
     }
   }
 
@@ -68,10 +68,10 @@ export class Lifecycle {
     logger.info({ origin, timeout_ms: this.#config.drainTimeout }, 'draining: no new connections, flows may end');
     notifier.stopping('draining');
     server.drain().then(
-      () => this.#stop(EXIT.ok),
+      () => this.#stop(EXIT.ok, true),
       (error: unknown) => {
         logger.error({ err: error }, 'drain failed: stopping at once');
-        return this.#stop(EXIT.failure);
+        return this.#stop(EXIT.failure, true);
       },
     );
   }
@@ -82,7 +82,7 @@ export class Lifecycle {
     const { logger, notifier } = this.#options;
     logger.fatal({ err: error }, 'the server has failed: stopping');
     notifier.stopping('failed');
-    void this.#stop(EXIT.failure);
+    void this.#stop(EXIT.failure, true);
   }
 
   /** Reads everything again. On a mistake the old configuration stays, and the promise rejects with the mistake. */
@@ -119,11 +119,12 @@ export class Lifecycle {
     }
   }
 
-  async #stop(code: ExitCode): Promise<void> {
+  /** `keep`: flows that need no process go on in the kernel. */
+  async #stop(code: ExitCode, keep: boolean): Promise<void> {
     if (this.#stage === 'stopping') return;
     this.#stage = 'stopping';
     try {
-      await this.#options.server.stop();
+      await this.#options.server.stop({ keep });
       this.#options.logger.info('stopped');
       this.#finish(code);
     } catch (error) {

@@ -141,7 +141,7 @@ function controlActions(parts: {
     flows: async () => ({ pid, flows: (await server.snapshot()).flows }),
     stats: async () => {
       const [snapshot, totals] = await Promise.all([server.snapshot(), metrics.totals()]);
-      const { flows, handshakes, descriptors, descriptorLimit } = snapshot;
+      const { flows, handshakes, descriptors, descriptorLimit, packet } = snapshot;
       return {
         pid,
         version: VERSION,
@@ -155,6 +155,7 @@ function controlActions(parts: {
         descriptors,
         descriptorLimit,
         totals,
+        packet,
       };
     },
     draining: () => lifecycle.draining,

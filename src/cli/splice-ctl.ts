@@ -7,6 +7,7 @@ import { processEnvironment } from './environment.js';
 const code = await ctlMain(processEnvironment(), {
   surroundings: ownSurroundings(),
   probeMachine: async () => (await import('../engine/doctor.js')).probeMachine(),
+  uninstallPacket: async (pinDirectory) => (await import('../native.js')).native().packetUninstall(pinDirectory),
   hashPassword: async (password) => (await import('../socks/users.js')).hashPassword(password),
 });
 process.exit(code);

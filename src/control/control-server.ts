@@ -12,6 +12,7 @@ import type { Surroundings } from './control-directory.js';
 import { closeServer, HTTP_LIMITS, json, routeListener } from './http-routes.js';
 import type { MetricTotals } from './metrics.js';
 import { listenAt } from './socket-file.js';
+import type { PacketSnapshot } from '../engine/packet-snapshot.js';
 import { SpliceError } from '../errors.js';
 
 /** GET /flows */
@@ -34,6 +35,8 @@ export interface StatsAnswer {
   readonly descriptors: number;
   readonly descriptorLimit: number;
   readonly totals: MetricTotals;
+  /** Only where the packet backend is in use. */
+  readonly packet?: PacketSnapshot | undefined;
 }
 
 /** What the socket can ask of the process. `reload` rejects with the mistake; the old configuration then stays. */

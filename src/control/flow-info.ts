@@ -11,6 +11,12 @@ export interface FlowInfo {
   readonly user?: string | undefined;
   readonly backend: string;
   readonly state: string;
+  /** What has happened towards each side, by the names of the thesis: only while the packet backend carries the flow. */
+  readonly sides?: { readonly client: string; readonly server: string } | undefined;
+  /** The same condition. */
+  readonly packet?: PacketInfo | undefined;
+  /** An earlier process began it: `target` is the server's address then. Else absent. */
+  readonly adopted?: true | undefined;
   /** Bytes from client to server. */
   readonly bytesUp: number;
   /** Bytes from server to client. */
@@ -21,6 +27,14 @@ export interface FlowInfo {
   readonly idleMs: number;
   /** Better backends that were refused for this flow, best first, and why. */
   readonly refusals: readonly Refusal[];
+}
+
+/** What the packet backend's programs do with a flow. `up` is from client to server. */
+export interface PacketInfo {
+  readonly phase: string;
+  readonly ways: { readonly up: string; readonly down: string };
+  /** Segments relayed. */
+  readonly segments: { readonly up: number; readonly down: number };
 }
 
 export interface Refusal {

@@ -3,6 +3,7 @@
  * about labels and text happens here, at the moment of a scrape, through collect() callbacks.
  */
 import { Counter, Gauge, Registry } from 'prom-client';
+import { PACKET_NOTES } from '../abi.gen.js';
 import type { ServerSnapshot } from '../server/server-interface.js';
 import { DurationHistogram } from './duration-histogram.js';
 import { addNumbers, MetricCounts, noNumbers } from './metric-counts.js';
@@ -35,7 +36,7 @@ interface Scrape {
   readonly snapshot: ServerSnapshot;
 }
 
-const EMPTY: ServerSnapshot = { handshakes: 0, descriptors: 0, descriptorLimit: 0, flows: [] };
+const EMPTY: ServerSnapshot = { handshakes: 0, descriptors: 0, descriptorLimit: 0, flows: [], packet: undefined };
 
 export class Metrics extends MetricCounts {
   readonly registry = new Registry();
@@ -146,6 +147,18 @@ export class Metrics extends MetricCounts {
     counter('relayed_bytes_total', 'Bytes relayed, live flows included', ['backend', 'direction'], (scrape) =>
       this.#relayedBytes(scrape),
     );
+    counter(
+      'packet_exits_total',
+      'Segments, by the exit of the BPF programs that they took',
+      ['exit'],
+      ({ snapshot }) => packetSamples('exit', snapshot, (name) => !PACKET_NOTE_NAMES.has(name)),
+    );
+    counter('packet_notes_total', 'What the BPF programs noted on the way to an exit', ['note'], ({ snapshot }) =>
+      packetSamples('note', snapshot, (name) => PACKET_NOTE_NAMES.has(name)),
+    );
+    counter('packet_refused_total', 'Flows that were due and could not go over', [], ({ snapshot: { packet } }) =>
+      packet === undefined ? [] : [[{}, packet.refused]],
+    );
     counter('config_reloads_total', 'Readings of the configuration while running', ['result'], () =>
       Object.entries(this.#reloads).map(([result, count]): Sample => [{ result }, count]),
     );
@@ -190,6 +203,18 @@ export class Metrics extends MetricCounts {
       [{ direction: 'up' }, sum(snapshot.flows.map((flow) => flow.bytesUp))],
       [{ direction: 'down' }, sum(snapshot.flows.map((flow) => flow.bytesDown))],
     ]);
+    gauge('packet_flows', 'Flows that the packet backend knows', ['phase'], ({ snapshot: { packet } }) =>
+      Object.entries(packet?.phases ?? {}).map(([phase, count]): Sample => [{ phase }, count]),
+    );
+    gauge('packet_entries', 'Entries of its map in use, two a flow', [], ({ snapshot: { packet } }) =>
+      packet === undefined ? [] : [[{}, 2 * sum(Object.values(packet.phases))]],
+    );
+    gauge('packet_max_entries', 'Entries that its map has room for', [], ({ snapshot: { packet } }) =>
+      packet === undefined ? [] : [[{}, 2 * packet.maxFlows]],
+    );
+    gauge('packet_source_ports', 'Source ports of flows in the kernel', [], ({ snapshot: { packet } }) =>
+      packet === undefined ? [] : [[{}, packet.sourcePortsUsed]],
+    );
     gauge('handshakes', 'Connections between accept and splice', [], ({ snapshot }) => [[{}, snapshot.handshakes]]);
     gauge('open_descriptors', 'Open descriptors', [], ({ snapshot }) => [[{}, snapshot.descriptors]]);
     gauge('max_descriptors', 'Limit of open descriptors', [], ({ snapshot }) => [[{}, snapshot.descriptorLimit]]);
@@ -220,6 +245,13 @@ export class Metrics extends MetricCounts {
       return [{ backend, direction }, shown];
     });
   }
+}
+
+const PACKET_NOTE_NAMES: ReadonlySet<string> = new Set(PACKET_NOTES);
+
+function packetSamples(label: string, { packet }: ServerSnapshot, wanted: (name: string) => boolean): Sample[] {
+  const entries = Object.entries(packet?.counters ?? {});
+  return entries.filter(([name]) => wanted(name)).map(([name, count]): Sample => [{ [label]: name }, count]);
 }
 
 function sum(values: Iterable<number>): number {

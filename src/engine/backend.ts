@@ -2,7 +2,7 @@
  * What a backend is: the one interface behind which packet, splice, copy, sockmap and module
  * carry a flow. The engine chooses and keeps the books; a backend moves bytes.
  */
-import type { FlowStateName } from '../abi.gen.js';
+import type { FlowStateName, PacketPhase, PacketWay, SideState } from '../abi.gen.js';
 import type { Endpoint } from './endpoint.js';
 import type { FlowEnd } from './flow.js';
 
@@ -21,6 +21,8 @@ export interface BackendCapability {
   backend: BackendName;
   available: boolean;
   reason: string;
+  /** The error behind the reason, such as a VerifierError with its log. */
+  cause?: unknown;
 }
 
 /** One direction to a limit, after which the sockets come back. */
@@ -53,12 +55,43 @@ export interface CarrierCounters {
   state: FlowStateName;
 }
 
+/** What carries a flow at a moment, and why nothing better does. */
+export interface Carriage {
+  readonly backend: BackendName;
+  readonly refusals: readonly Refusal[];
+}
+
+/** One value for each direction: `up` is from client to server. */
+export interface BothWays<T> {
+  readonly up: T;
+  readonly down: T;
+}
+
+/** A flow inside the packet backend, as its programs see it. */
+export interface PacketDetails {
+  readonly phase: PacketPhase;
+  /** What has happened towards each side, by the names of the thesis. */
+  readonly sides: { readonly client: SideState; readonly server: SideState };
+  readonly ways: BothWays<PacketWay>;
+  /** Segments relayed. */
+  readonly segments: BothWays<number>;
+}
+
 /** A flow inside its backend. */
 export interface Carrier {
   counters(): CarrierCounters;
+  /** Only where it changes while the flow lives: what carries it now. */
+  carriage?(): Carriage;
+  /** While segments of the flow are rewritten; else undefined. */
+  packet?(): PacketDetails | undefined;
   /** Ends the flow by RST to both sides. Its end is reported as `aborted`. */
   abort(): void;
+  /** Where the kernel can carry the flow on without this process: forgets it, and returns true. No end is reported then. */
+  leave?(): boolean;
 }
+
+/** Reports the end of a flow; `carriage` where what carried it last is not what it began with. */
+export type OnEnd = (end: FlowEnd, carriage?: Carriage) => void;
 
 export interface Backend {
   readonly name: BackendName;
@@ -68,7 +101,7 @@ export interface Backend {
    * Takes the pair over. Calls `onEnd` once, never before it has returned. When it throws, nothing
    * was taken and no byte was read, so that another backend can carry the pair.
    */
-  start(handover: Handover, onEnd: (end: FlowEnd) => void): Carrier;
-  /** Ends every flow and frees threads and maps. */
-  stop(): void;
+  start(handover: Handover, onEnd: OnEnd): Carrier;
+  /** Ends every flow and frees threads and maps, but for flows that were left to the kernel when `keep` is true. */
+  stop(keep: boolean): void;
 }

@@ -35,6 +35,27 @@ export interface BpfObjectOptions {
   reuse?: boolean;
 }
 
+/** What a packet of a test run has beside its bytes. */
+export interface BpfTestSettings {
+  mark?: number;
+  /** The device whose hook it passes. Default: loopback. */
+  ifindex?: number;
+  /** The device that it came in by. */
+  ingressIfindex?: number;
+  gsoSize?: number;
+  gsoSegments?: number;
+  /** Path of the network namespace to run in. Default: the process' own. */
+  network?: string;
+}
+
+/** What a test run left of the packet. */
+export interface BpfTestOutcome {
+  result: number;
+  packet: Uint8Array;
+  mark: number;
+  gsoSize: number;
+}
+
 /** The addon's class: see addon/bpf_loader.cc. Failures are {@link NativeBpfError}s. */
 export interface NativeBpfObject {
   load(): void;
@@ -48,6 +69,7 @@ export interface NativeBpfObject {
   delete(map: string, key: Uint8Array): boolean;
   keys(map: string): Uint8Array[];
   counters(map: string): number[];
+  testRun(program: string, packet: Uint8Array, settings: BpfTestSettings): BpfTestOutcome;
 }
 
 interface BpfNative {
@@ -65,7 +87,7 @@ function isNativeBpfError(error: unknown): error is NativeBpfError {
 }
 
 /** Runs one call of the addon; its plain errors become those of src/errors.ts, which keep them as `cause`. */
-function translate<T>(call: () => T): T {
+export function translate<T>(call: () => T): T {
   try {
     return call();
   } catch (error) {
@@ -176,5 +198,10 @@ export class BpfObject {
   /** All keys; a map that changes meanwhile may show one twice or not at all. */
   keys(map: string): Uint8Array[] {
     return translate(() => this.native.keys(map));
+  }
+
+  /** Runs a program once on a packet, from its Ethernet header on. What the program does elsewhere, it really does. */
+  testRun(program: string, packet: Uint8Array, settings: BpfTestSettings = {}): BpfTestOutcome {
+    return translate(() => this.native.testRun(program, packet, settings));
   }
 }

@@ -3,6 +3,9 @@ import { constants, release } from 'node:os';
 import type { RelaySettings } from '../native.js';
 import type { Backend, BackendCapability, BackendName } from './backend.js';
 import { CopyBackend } from './copy-backend.js';
+import { errnoOf, syscallOf } from './errno-of.js';
+import { PacketBackend } from './packet-backend.js';
+import type { PacketChoice } from './packet-options.js';
 import { SockmapBackend } from './sockmap-backend.js';
 import { SpliceBackend } from './splice-backend.js';
 
@@ -11,14 +14,23 @@ export interface Built {
   capabilities: readonly BackendCapability[];
 }
 
-/** Backends that are asked for only by name are made only then. */
-export async function buildBackends(asked: BackendName | 'auto', settings: RelaySettings): Promise<Built> {
+export interface BuildSettings {
+  readonly relay: RelaySettings;
+  readonly packet: PacketChoice;
+  /** When flows that an earlier process left end without a byte; 0: never. */
+  readonly idleMs: number;
+}
+
+/** Backends that are asked for only by name are made only then. `packet` is what `auto` wants most. */
+export async function buildBackends(asked: BackendName | 'auto', settings: BuildSettings): Promise<Built> {
   const backends = new Map<BackendName, Backend>();
   const capabilities: BackendCapability[] = [
-    { backend: 'packet', available: false, reason: 'not part of this version' },
+    asked === 'auto' || asked === 'packet'
+      ? addPacket(backends, settings)
+      : { backend: 'packet', available: false, reason: 'not asked for' },
     { backend: 'module', available: false, reason: 'not part of this version' },
   ];
-  backends.set('splice', new SpliceBackend(settings));
+  backends.set('splice', new SpliceBackend(settings.relay, backends.has('packet')));
   capabilities.push({ backend: 'splice', available: true, reason: 'splice(2) in native threads, needs no privilege' });
   backends.set('copy', new CopyBackend());
   capabilities.push({ backend: 'copy', available: true, reason: "Node's streams" });
@@ -32,6 +44,17 @@ export async function buildBackends(asked: BackendName | 'auto', settings: Relay
 
 const { EPERM } = constants.errno;
 
+function addPacket(backends: Map<BackendName, Backend>, settings: BuildSettings): BackendCapability {
+  try {
+    const backend = new PacketBackend(settings.relay, settings.packet, settings.idleMs);
+    backends.set('packet', backend);
+    const watched = backend.plane.interfaces.join(', ');
+    return { backend: 'packet', available: true, reason: `BPF programs rewrite and send on segments at ${watched}` };
+  } catch (cause) {
+    return { backend: 'packet', available: false, reason: reasonOf(cause), cause };
+  }
+}
+
 /** Before 6.6 sockmap loses bytes and crashes; until 6.16 stalls were still being fixed. */
 const SOCKMAP_SINCE = { major: 6, minor: 6 };
 
@@ -43,15 +66,19 @@ function addSockmap(backends: Map<BackendName, Backend>): BackendCapability {
   }
   try {
     backends.set('sockmap', new SockmapBackend());
-  } catch (error) {
-    return unavailable(reasonOf(error));
+  } catch (cause) {
+    return { ...unavailable(reasonOf(cause)), cause };
   }
   return { backend: 'sockmap', available: true, reason: 'BPF verdicts redirect segments from socket to socket' };
 }
 
-function reasonOf(error: unknown): string {
+/** The reason for people why a backend cannot be had, from what its making threw. */
+export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const denied =
-    error.cause instanceof Error && 'errno' in error.cause && Math.abs(Number(error.cause.errno)) === EPERM;
-  return denied ? 'needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON' : error.message;
+  if (errnoOf(error) !== EPERM) return error.message.split('\n')[0]!;
+  // The kernel shows others' programs to nobody with less; see "Run as a service" in the manual.
+  if (syscallOf(error) === 'BPF_PROG_GET_FD_BY_ID') {
+    return 'an earlier process left flows in the kernel, and to adopt them needs root, or CAP_SYS_ADMIN';
+  }
+  return 'needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON';
 }

@@ -23,12 +23,12 @@ const UPGRADE = 'needs a newer kernel, or one built with the matching CONFIG_BPF
 const PROGRAM_TYPES = [
   { name: 'sched_cls', enables: 'packet: rewriting segments at tc ingress' },
   { name: 'sk_skb', enables: 'sockmap: handing segments from socket to socket' },
-  { name: 'sock_ops', enables: 'packet: learning the options of a connection' },
   { name: 'cgroup_sock_addr', enables: 'hooks on connect(2), later' },
 ] as const;
 
 const MAP_TYPES = [
   { name: 'hash', enables: 'packet, sockmap: flows' },
+  { name: 'array', enables: 'packet: what is known of each flow' },
   { name: 'percpu_array', enables: 'packet, sockmap: counters' },
   { name: 'sockhash', enables: 'sockmap: the sockets' },
   { name: 'ringbuf', enables: 'packet: events to user space' },
@@ -36,11 +36,9 @@ const MAP_TYPES = [
 
 const HELPERS = [
   { type: 'sched_cls', name: 'bpf_redirect_neigh', enables: 'packet: next hop and link address by the kernel' },
-  { type: 'sched_cls', name: 'bpf_redirect', enables: 'packet: out of another interface' },
-  { type: 'sched_cls', name: 'bpf_fib_lookup', enables: 'packet: routes' },
   { type: 'sched_cls', name: 'bpf_skc_lookup_tcp', enables: 'packet: the sockets of a flow in transition' },
+  { type: 'sched_cls', name: 'bpf_skc_to_tcp_sock', enables: 'packet: their sequence numbers' },
   { type: 'sched_cls', name: 'bpf_csum_diff', enables: 'packet: checksums' },
-  { type: 'sched_cls', name: 'bpf_timer_init', enables: 'packet: idle time without user space (5.15)' },
   { type: 'sk_skb', name: 'bpf_skc_to_tcp_sock', enables: 'sockmap: bounded memory by what the peer acknowledged' },
   { type: 'sk_skb', name: 'bpf_sk_redirect_hash', enables: 'sockmap: the redirect itself' },
 ] as const;
@@ -92,7 +90,7 @@ export function probeRows(loaded: { probe: NativeProbe } | { problem: string }):
     ),
     clsactRow(ask((probe) => probe.clsact())),
     rowOfAnswer(
-      { group: 'relay', name: 'TCP_REPAIR', enables: 'packet: reading the sequence numbers of a connection' },
+      { group: 'relay', name: 'TCP_REPAIR', enables: 'packet: closing the sockets of a flow without a segment' },
       ask((probe) => probe.tcpRepair()),
       'needs a kernel built with CONFIG_CHECKPOINT_RESTORE',
     ),

@@ -1,9 +1,9 @@
 /** Doctor: the kernel's version and what it was built with. */
-import { accessSync, constants, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { release } from 'node:os';
 import { rowOfFile } from './doctor-row.js';
 import type { Capability } from './doctor.js';
-import { atLeast, findMount, parseCount, parseKernelVersion, readText } from './machine-facts.js';
+import { atLeast, parseCount, parseKernelVersion, readText } from './machine-facts.js';
 
 const group = 'kernel';
 
@@ -27,34 +27,7 @@ export function versionRow(kernel: string): Capability {
   return { ...row, status: 'limited', found: kernel, advice: 'splice and copy only; the packet backend needs 5.15' };
 }
 
-/** Where BPF objects can be pinned. */
-export function bpffsRow(mounts: string, writable: (path: string) => boolean): Capability {
-  const row = { group, name: 'bpffs', enables: 'pinned maps: spliced flows that outlive the proxy' };
-  const where = findMount(mounts, 'bpf', '/sys/fs/bpf');
-  if (where === undefined) {
-    return { ...row, status: 'missing', found: 'not mounted', advice: 'mount -t bpf bpf /sys/fs/bpf' };
-  }
-  if (!writable(where)) {
-    return {
-      ...row,
-      status: 'limited',
-      found: `${where}, not writable`,
-      advice: 'run as root, or mount one that this user owns',
-    };
-  }
-  return { ...row, status: 'ok', found: where, advice: '' };
-}
-
 const UNPRIVILEGED = ['allowed', 'off until reboot', 'off, root may turn it on'];
-
-function canWrite(path: string): boolean {
-  try {
-    accessSync(path, constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 function moduleRows(): Capability[] {
   const loadable = existsSync('/proc/modules');
@@ -82,7 +55,6 @@ function moduleRows(): Capability[] {
 
 export function probeKernel(): Capability[] {
   const btf = existsSync('/sys/kernel/btf/vmlinux');
-  const mounts = readText('/proc/self/mounts');
   return [
     versionRow(release()),
     {
@@ -112,16 +84,6 @@ export function probeKernel(): Capability[] {
               advice: 'sysctl -w net.core.bpf_jit_enable=1',
             },
     ),
-    'problem' in mounts
-      ? {
-          group,
-          name: 'bpffs',
-          status: 'limited',
-          found: `unknown: ${mounts.problem}`,
-          enables: 'pinned maps',
-          advice: '',
-        }
-      : bpffsRow(mounts.text, canWrite),
     ...moduleRows(),
   ];
 }

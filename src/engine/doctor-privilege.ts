@@ -19,8 +19,13 @@ const CAPABILITIES: readonly { name: CapabilityName; enables: string; advice: st
   { name: 'CAP_PERFMON', enables: 'BPF programs that read kernel fields: packet, sockmap', advice: PRIVILEGE_ADVICE },
   {
     name: 'CAP_SYS_ADMIN',
-    enables: 'BPF before Linux 5.8; includes CAP_BPF and CAP_PERFMON',
-    advice: 'not needed where CAP_BPF and CAP_PERFMON are held',
+    enables: 'packet: adopting flows that an earlier process left; includes CAP_BPF and CAP_PERFMON',
+    advice: 'without it, a restart with flows left in the kernel runs on splice until they have ended',
+  },
+  {
+    name: 'CAP_NET_RAW',
+    enables: 'packet: resetting a flow that has no socket any more',
+    advice: PRIVILEGE_ADVICE,
   },
   {
     name: 'CAP_SYS_RESOURCE',

@@ -7,7 +7,7 @@ type Row = Omit<Capability, 'status' | 'found' | 'advice'>;
 
 /** What gives a program the privileges of BPF. */
 export const PRIVILEGE_ADVICE =
-  'run as root, or with AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_PERFMON in the systemd unit';
+  'run as root, or with AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_NET_RAW CAP_PERFMON in the systemd unit';
 
 /**
  * A row from an answer of the addon: 1 works, 0 the kernel has it not, a negative errno not

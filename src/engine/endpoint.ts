@@ -13,6 +13,8 @@ export type Endpoint = { kind: 'socket'; socket: Socket } | { kind: 'descriptor'
 /** The handle behind a net.Socket: libuv's stream, as Node names its parts. */
 interface StreamHandle {
   readonly fd: number;
+  /** Takes a descriptor for its own, before it has one; 0 or a negative errno. */
+  open?(fd: number): number;
   reading?: boolean;
   readStart(): number;
   readStop(): number;
@@ -235,6 +237,17 @@ export function takePair(client: Endpoint, upstream: Endpoint): [Taken, Taken] {
   const pair = lendPair(client, upstream);
   for (const loan of pair) loan.keep();
   return pair;
+}
+
+/**
+ * Gives a socket that is about to connect the descriptor that `make` returns; a negative one says that there is none.
+ * A socket that has one already (it is bound) keeps it, and `make` is not called.
+ */
+export function openHandle(socket: Socket, make: () => number): void {
+  const handle = handleOf(socket);
+  if (handle?.open === undefined || handle.fd >= 0) return;
+  const fd = make();
+  if (fd >= 0 && handle.open(fd) !== 0) native().close(fd);
 }
 
 /** The descriptor as it is, to look at; undefined when there is none. */

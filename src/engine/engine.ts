@@ -2,7 +2,7 @@
  * The engine: two connections in, one flow out. It checks what may be called when, chooses the
  * backend and keeps the books; bytes never pass through here.
  */
-import { Server, type Socket } from 'node:net';
+import { Server, isIP, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { BackendUnavailableError, SpliceArgumentError, SpliceStateError } from '../errors.js';
 import { native } from '../native.js';
@@ -10,17 +10,22 @@ import { BACKENDS, type Backend, type BackendCapability, type BackendName, type 
 import { buildBackends } from './build.js';
 import { flushed, requireConnectable, requireEstablished, stopReading, toEndpoint, type Endpoint } from './endpoint.js';
 import { Flow } from './flow.js';
+import { prepareUpstream } from './intend.js';
 import {
   boundOf,
   requireBytes,
-  requireInteger,
-  requireNumber,
   requireReply,
   timerOf,
+  type CloseOptions,
+  type Destination,
   type EngineOptions,
   type SpliceNowOptions,
   type SpliceOptions,
 } from './options.js';
+import { PacketBackend } from './packet-backend.js';
+import { packetChoice } from './packet-options.js';
+import type { PacketPlane } from './packet-plane.js';
+import { requireInteger, requireNumber } from './require.js';
 import { Selector } from './select.js';
 
 /** Sockets in the hands of an engine, whichever engine it is. */
@@ -44,10 +49,11 @@ export class SpliceEngine {
   readonly capabilities: readonly BackendCapability[];
   readonly #backends: ReadonlyMap<BackendName, Backend>;
   readonly #selector: Selector;
+  readonly #packet: PacketBackend | undefined;
   readonly #idleTimeoutMs: number;
   readonly #flows = new Map<string, Flow>();
   #next = 1;
-  #closing: Promise<void> | undefined;
+  #closing: Promise<number> | undefined;
 
   private constructor(
     options: EngineOptions,
@@ -58,6 +64,9 @@ export class SpliceEngine {
     this.#backends = backends;
     this.#idleTimeoutMs = options.idleTimeoutMs ?? 0;
     this.#selector = new Selector(Selector.wanted(options.backend ?? 'auto'), backends, capabilities);
+    const packet = backends.get('packet');
+    this.#packet = packet instanceof PacketBackend ? packet : undefined;
+    this.#adopt();
   }
 
   /**
@@ -76,16 +85,14 @@ export class SpliceEngine {
     requireNumber('spliceAfter', options.spliceAfter ?? 0, 0, Infinity);
     requireNumber('idleTimeoutMs', options.idleTimeoutMs ?? 0, 0, Infinity);
     const { backends, capabilities } = await buildBackends(asked, {
-      threads,
-      pipeSize: options.pipeSize ?? 128 * 1024,
-      spliceAfter: options.spliceAfter ?? 64 * 1024,
+      relay: { threads, pipeSize: options.pipeSize ?? 128 * 1024, spliceAfter: options.spliceAfter ?? 64 * 1024 },
+      packet: packetChoice(options.packet),
+      idleMs: timerOf(options.idleTimeoutMs ?? 0),
     });
     if (asked !== 'auto' && !backends.has(asked)) {
-      for (const backend of backends.values()) backend.stop();
-      throw new BackendUnavailableError(
-        asked,
-        capabilities.find((entry) => entry.backend === asked)?.reason ?? 'unknown',
-      );
+      for (const backend of backends.values()) backend.stop(true);
+      const { reason = 'unknown', cause } = capabilities.find((entry) => entry.backend === asked) ?? {};
+      throw new BackendUnavailableError(asked, reason, { cause });
     }
     return new SpliceEngine(options, backends, capabilities);
   }
@@ -122,11 +129,13 @@ export class SpliceEngine {
 
   /**
    * Stage handshake, before the upstream connects: from now on nobody but the engine reads the
-   * client. What the client sends waits, and belongs to the flow.
+   * client. What the client sends waits, and belongs to the flow. An upstream that connects from now on gets what the
+   * `packet` backend needs: a source port of the engine's, and the options of the client's connection.
+   * @param destination for an upstream that is a raw descriptor: where it will be connected to
    * @throws SpliceError `ERR_SPLICE_STATE` when either socket is intended or spliced already,
    * the client is not connected, or the engine is closed
    */
-  intendSplice(client: Socket | number, upstream: Socket | number): void {
+  intendSplice(client: Socket | number, upstream: Socket | number, destination?: Destination): void {
     this.#requireOpen('intendSplice');
     const clientEnd = toEndpoint(client, 'client');
     const upstreamEnd = toEndpoint(upstream, 'upstream');
@@ -142,7 +151,9 @@ export class SpliceEngine {
     }
     requireEstablished('intendSplice', clientEnd, 'client');
     requireConnectable('intendSplice', upstreamEnd);
+    if (destination !== undefined) requireDestination(destination);
     stopReading(clientEnd);
+    if (this.#packet !== undefined) prepareUpstream(this.#packet.plane.packet, clientEnd, upstreamEnd, destination);
     for (const endpoint of [clientEnd, upstreamEnd])
       if (endpoint.kind === 'socket') intended.set(endpoint.socket, this);
   }
@@ -193,26 +204,46 @@ export class SpliceEngine {
     return this.#flows.get(id);
   }
 
-  /** Live flows, in the order in which they began. */
+  /** Live flows, in the order in which they began; those that an earlier process began come first. */
   flows(): IterableIterator<Flow> {
     return this.#flows.values();
   }
 
-  /**
-   * Ends every flow by RST and frees threads, maps and descriptors; `closed` of each has resolved
-   * when this resolves. To let flows end by themselves, await their `closed` first.
-   */
-  close(): Promise<void> {
-    return (this.#closing ??= this.#close());
+  /** The packet backend's data plane, for those who show or share it; undefined where there is none. */
+  get packetPlane(): PacketPlane | undefined {
+    return this.#packet?.plane;
   }
 
-  async #close(): Promise<void> {
-    const ends = [...this.#flows.values()].map((flow) => {
-      flow.abort();
-      return flow.closed;
-    });
-    await Promise.all(ends);
-    for (const backend of this.#backends.values()) backend.stop();
+  /**
+   * Ends every flow by RST and frees threads, maps and descriptors; `closed` of each has resolved
+   * when this resolves. To let flows end by themselves, await their `closed` first. With `keep`, flows that need no
+   * process any more go on in the kernel, and end here with reason `kept`.
+   * @returns how many were kept
+   */
+  close(options: CloseOptions = {}): Promise<number> {
+    return (this.#closing ??= this.#close(options.keep === true));
+  }
+
+  async #close(keep: boolean): Promise<number> {
+    const flows = [...this.#flows.values()];
+    const ending = keep ? flows.filter((flow) => !flow.leave()) : flows;
+    await Promise.all(
+      ending.map((flow) => {
+        flow.abort();
+        return flow.closed;
+      }),
+    );
+    for (const backend of this.#backends.values()) backend.stop(keep);
+    return flows.length - ending.length;
+  }
+
+  /** Makes flows of what an earlier process left in the kernel. */
+  #adopt(): void {
+    for (const { ends, begin } of this.#packet?.adopted() ?? []) {
+      const id = String(this.#next++);
+      const carriage = { backend: 'packet', refusals: [] } as const;
+      this.#flows.set(id, new Flow(id, carriage, begin, (ended) => this.#flows.delete(ended.id), ends));
+    }
   }
 
   #requireOpen(method: string): void {
@@ -270,8 +301,7 @@ export class SpliceEngine {
     return this.#selector.choose(handover, ({ backend, refusals }) => {
       const flow = new Flow(
         id,
-        backend.name,
-        refusals,
+        { backend: backend.name, refusals },
         (onEnd) => backend.start(handover, onEnd),
         (ended) => {
           this.#flows.delete(ended.id);
@@ -282,6 +312,11 @@ export class SpliceEngine {
       return flow;
     });
   }
+}
+
+function requireDestination({ host, port }: Destination): void {
+  if (isIP(host) === 0) throw new SpliceArgumentError(`destination: "${host}" is no IP address`);
+  requireInteger('destination.port', port, 1, 65535);
 }
 
 function requireFree(method: string, endpoint: Endpoint, role: string): void {

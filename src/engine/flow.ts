@@ -4,11 +4,12 @@
  */
 import type { CloseReason, FlowStateName } from '../abi.gen.js';
 import { throwUncaught } from '../errors.js';
-import type { BackendName, Carrier, Refusal } from './backend.js';
+import type { BackendName, Carriage, Carrier, OnEnd, PacketDetails, Refusal } from './backend.js';
 
 /** How a flow ended. */
 export interface FlowEnd {
-  reason: CloseReason;
+  /** `kept`: the engine was closed, and the kernel carries the flow on without it. */
+  reason: CloseReason | 'kept';
   /** errno behind a reset or an error, 0 when there was none. */
   errno: number;
   /** Bytes of the client's stream that the server's socket has taken, left-over bytes included. */
@@ -30,41 +31,56 @@ export interface FlowCounters {
   idleMs: number;
 }
 
+/** Both ends of a flow that was found in the kernel: nobody of this process connected them. */
+export interface FlowEnds {
+  /** `HOST:PORT` */
+  readonly client: string;
+  readonly server: string;
+  /** Milliseconds that it lived before it was found. */
+  readonly ageMs: number;
+}
+
 export class Flow {
   /** Unique in this engine. */
   readonly id: string;
-  /** Which backend carries the bytes. */
-  readonly backend: BackendName;
-  /** Why better backends do not; empty when the best one does. */
-  readonly refusals: readonly Refusal[];
+  /** For a flow that an earlier process began and left in the kernel; else undefined. */
+  readonly adopted: FlowEnds | undefined;
 
+  readonly #startedAt = performance.now();
+  readonly #onEnd: (flow: Flow) => void;
+  #carriage: Carriage;
   #carrier: Carrier | undefined;
   #end: FlowEnd | undefined;
   #listeners: ((end: FlowEnd) => void)[] | undefined;
 
-  /** Flows are made by {@link SpliceEngine.splice}. */
+  /** Flows are made by {@link SpliceEngine}. */
   constructor(
     id: string,
-    backend: BackendName,
-    refusals: readonly Refusal[],
-    start: (onEnd: (end: FlowEnd) => void) => Carrier,
+    carriage: Carriage,
+    start: (onEnd: OnEnd) => Carrier,
     onEnd: (flow: Flow) => void,
+    adopted?: FlowEnds,
   ) {
     this.id = id;
-    this.backend = backend;
-    this.refusals = refusals;
-    this.#carrier = start((end) => {
-      this.#end = end;
-      this.#carrier = undefined;
-      onEnd(this);
-      for (const listener of this.#listeners ?? []) {
-        try {
-          listener(end);
-        } catch (error) {
-          throwUncaught(error); // the others must hear of the end as well
-        }
-      }
-    });
+    this.adopted = adopted;
+    this.#carriage = carriage;
+    this.#onEnd = onEnd;
+    this.#carrier = start((end, last) => this.#ended(end, last));
+  }
+
+  /** Which backend carries the bytes now; after the end, which one did last. */
+  get backend(): BackendName {
+    return this.#now().backend;
+  }
+
+  /** Why better backends do not, now; empty when the best one does. */
+  get refusals(): readonly Refusal[] {
+    return this.#now().refusals;
+  }
+
+  /** What the packet backend's programs know of the flow, while they carry it. */
+  packet(): PacketDetails | undefined {
+    return this.#carrier?.packet?.();
   }
 
   /** Resolves once, when both sockets are closed (or handed back, for a bounded flow). Never rejects. */
@@ -98,5 +114,36 @@ export class Flow {
   /** Ends the flow by RST to both sides; `closed` then says `aborted`. Nothing happens when it has ended. */
   abort(): void {
     this.#carrier?.abort();
+  }
+
+  /**
+   * For an engine that closes and keeps what the kernel carries by itself: ends the flow here only, with reason `kept`.
+   * False, changing nothing, when this flow needs the process.
+   */
+  leave(): boolean {
+    const carriage = this.#now();
+    const { bytesUp, bytesDown } = this.counters();
+    if (this.#carrier?.leave?.() !== true) return false;
+    const durationMs = performance.now() - this.#startedAt;
+    this.#ended({ reason: 'kept', errno: 0, bytesUp, bytesDown, durationMs }, carriage);
+    return true;
+  }
+
+  #ended(end: FlowEnd, last: Carriage | undefined): void {
+    this.#end = end;
+    this.#carriage = last ?? this.#carriage;
+    this.#carrier = undefined;
+    this.#onEnd(this);
+    for (const listener of this.#listeners ?? []) {
+      try {
+        listener(end);
+      } catch (error) {
+        throwUncaught(error); // the others must hear of the end as well
+      }
+    }
+  }
+
+  #now(): Carriage {
+    return this.#carrier?.carriage?.() ?? this.#carriage;
   }
 }

@@ -20,6 +20,7 @@ export function readText(path: string): FileText {
 export const CAPABILITY_BITS = {
   CAP_NET_BIND_SERVICE: 10,
   CAP_NET_ADMIN: 12,
+  CAP_NET_RAW: 13,
   CAP_SYS_ADMIN: 21,
   CAP_SYS_RESOURCE: 24,
   CAP_PERFMON: 38,
@@ -53,19 +54,6 @@ export function parseOpenFileLimits(limits: string): [soft: number, hard: number
   if (match === null) return undefined;
   const value = (text: string): number => (text === 'unlimited' ? Infinity : Number(text));
   return [value(match[1]!), value(match[2]!)];
-}
-
-/** Where a file system of this type is mounted, from /proc/self/mounts: at `preferred`, else at the first place. */
-export function findMount(mounts: string, type: string, preferred: string): string | undefined {
-  const places: string[] = [];
-  for (const line of mounts.split('\n')) {
-    const [, where, kind] = line.split(' ');
-    // Spaces and the like stand as octal escapes.
-    if (kind === type && where !== undefined) {
-      places.push(where.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8))));
-    }
-  }
-  return places.includes(preferred) ? preferred : places[0];
 }
 
 /** One non-negative number, as most of /proc/sys holds; undefined for anything else. */

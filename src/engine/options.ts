@@ -4,6 +4,8 @@
 import { SpliceArgumentError } from '../errors.js';
 import type { BackendName, Bound } from './backend.js';
 import type { Endpoint } from './endpoint.js';
+import type { PacketOptions } from './packet-options.js';
+import { requireInteger } from './require.js';
 
 export interface EngineOptions {
   /**
@@ -23,6 +25,8 @@ export interface EngineOptions {
    * it then does when its reads prove bulky. **Default:** 65536.
    */
   spliceAfter?: number;
+  /** Settings of the `packet` backend. */
+  packet?: PacketOptions;
 }
 
 export interface SpliceOptions {
@@ -50,6 +54,21 @@ export interface SpliceOptions {
   idleTimeoutMs?: number;
 }
 
+/** Where an upstream that is a raw descriptor, and not connected yet, will be connected to. */
+export interface Destination {
+  /** An IP address. */
+  host: string;
+  port: number;
+}
+
+export interface CloseOptions {
+  /**
+   * Leaves flows that need no process any more (`packet` backend, both sides SPLICED) to the kernel; the next engine
+   * that opens here adopts them. **Default:** `false`, every flow ends.
+   */
+  keep?: boolean;
+}
+
 export interface SpliceNowOptions extends Omit<SpliceOptions, 'replyBytes' | 'maxBytes' | 'direction'> {
   /**
    * The caller vouches that both descriptors are connected, do not block and have TCP_NODELAY:
@@ -60,17 +79,6 @@ export interface SpliceNowOptions extends Omit<SpliceOptions, 'replyBytes' | 'ma
 
 /** Longer than any timer of Node's can wait, and long enough: 24 days. */
 const LONGEST_IDLE_MS = 2 ** 31 - 1;
-
-export function requireNumber(name: string, value: number, least: number, most: number): void {
-  if (typeof value !== 'number' || Number.isNaN(value) || value < least || value > most) {
-    throw new SpliceArgumentError(`${name}: ${String(value)} is not between ${least} and ${most}`);
-  }
-}
-
-export function requireInteger(name: string, value: number, least: number, most: number): void {
-  requireNumber(name, value, least, most);
-  if (!Number.isInteger(value)) throw new SpliceArgumentError(`${name}: ${value} is no whole number`);
-}
 
 /** Whole milliseconds that a timer can wait; 0: never. */
 export function timerOf(idleMs: number): number {

@@ -2,14 +2,26 @@
 import { CLOSE_REASON_NAMES } from '../abi.gen.js';
 import { throwUncaught } from '../errors.js';
 import { REPORT_WORDS } from '../native.js';
-import type { FlowEnd } from './flow.js';
+import type { OnEnd } from './backend.js';
+import type { Carriages } from './packet-words.js';
 
 export class ReportedFlows {
-  readonly #ends = new Map<number, (end: FlowEnd) => void>();
+  readonly #ends = new Map<number, OnEnd>();
+  readonly #carriages: Carriages | undefined;
+
+  /** `carriages`: what carried a flow last, where reports tell. */
+  constructor(carriages?: Carriages) {
+    this.#carriages = carriages;
+  }
 
   /** `onEnd` is called once, when flow `id` is reported. */
-  expect(id: number, onEnd: (end: FlowEnd) => void): void {
+  expect(id: number, onEnd: OnEnd): void {
     this.#ends.set(id, onEnd);
+  }
+
+  /** Nobody waits for the end of flow `id` any more. */
+  forget(id: number): void {
+    this.#ends.delete(id);
   }
 
   /** Takes a batch of reports, as the addon lays them out: see `REPORT_WORDS`. */
@@ -28,13 +40,16 @@ export class ReportedFlows {
     const id = words[at]!;
     const onEnd = this.#ends.get(id);
     this.#ends.delete(id);
-    onEnd?.({
-      reason: CLOSE_REASON_NAMES[words[at + 1]!]!,
-      errno: words[at + 2]!,
-      bytesUp: words[at + 3]!,
-      bytesDown: words[at + 4]!,
-      durationMs: words[at + 5]!,
-    });
+    onEnd?.(
+      {
+        reason: CLOSE_REASON_NAMES[words[at + 1]!]!,
+        errno: words[at + 2]!,
+        bytesUp: words[at + 3]!,
+        bytesDown: words[at + 4]!,
+        durationMs: words[at + 5]!,
+      },
+      this.#carriages?.of(words[at + 6]!, words[at + 7]!),
+    );
   }
 }
 

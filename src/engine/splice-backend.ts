@@ -12,12 +12,15 @@ import { ReportedFlows, join } from './reported-flows.js';
 
 export class SpliceBackend implements Backend {
   readonly name = 'splice';
-  readonly #relay: Relay;
+  readonly #settings: RelaySettings;
   readonly #flows = new ReportedFlows();
   readonly #counters = new Float64Array(4);
+  #started: Relay | undefined;
 
-  constructor(settings: RelaySettings) {
-    this.#relay = new (native().Relay)(settings, (words) => this.#flows.deliver(words));
+  /** `lazy`: its threads start with the first flow, because a better backend carries most, and there may never be one. */
+  constructor(settings: RelaySettings, lazy: boolean) {
+    this.#settings = settings;
+    if (!lazy) this.#started = this.#relay;
   }
 
   refuse(handover: Handover): string | undefined {
@@ -31,7 +34,11 @@ export class SpliceBackend implements Backend {
   }
 
   stop(): void {
-    this.#relay.stop();
+    this.#started?.stop();
+  }
+
+  get #relay(): Relay {
+    return (this.#started ??= new (native().Relay)(this.#settings, (words) => this.#flows.deliver(words)));
   }
 
   #startWhole(handover: Handover, onEnd: (end: FlowEnd) => void): Carrier {

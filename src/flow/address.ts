@@ -19,3 +19,8 @@ export function decodeAddress(encoded: Uint8Array): SocketAddress {
 export function formatEndpoint(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
+
+/** 127.0.0.0/8 and ::1, of what {@link decodeAddress} gives: it writes IPv4-mapped addresses as IPv4. */
+export function isLoopbackAddress(address: string): boolean {
+  return address === '::1' || address.startsWith('127.');
+}

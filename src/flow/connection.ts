@@ -43,6 +43,8 @@ export interface FlowContext {
   readonly handshaking: DeadlineQueue<Connection>;
   readonly connecting: DeadlineQueue<Connection>;
   readonly lingering: DeadlineQueue<number>;
+  /** Flows that may come to need no descriptor, to be looked at again; undefined where seats do not stand for descriptors. */
+  seated: DeadlineQueue<Connection> | undefined;
   /** Connections whose flow is live. */
   readonly relaying: Set<Connection>;
   /** Called when a connection has left, so that a paused listener may accept again. */
@@ -56,6 +58,8 @@ export class Connection {
   readonly slot: number;
   readonly client: SocketAddress;
   readonly seat: Seat;
+  /** Its seat is somebody else's: the kernel carries it without a descriptor. */
+  vacated = false;
   /** Who might log in when it came; a handshake that began with users ends with users. */
   readonly users: Users | undefined;
   readonly startedAt = performance.now();

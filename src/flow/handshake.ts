@@ -173,7 +173,8 @@ function run(context: FlowContext, connection: Connection, commands: readonly Ra
 }
 
 function attempt(context: FlowContext, connection: Connection, address: string): void {
-  const slot = context.host.reactor.connect(address, connection.target!.port);
+  // The client's slot goes along: its options and MSS are those that the packet backend wants of the server's side.
+  const slot = context.host.reactor.connect(address, connection.target!.port, connection.slot);
   if (slot < 0) {
     run(context, connection, connection.race!.failed(address, failureFromErrno(errnoName(-slot))));
     return;

@@ -55,9 +55,15 @@ export class Limits {
     return perClient === Infinity ? 'uncounted' : 'counted';
   }
 
-  leave(client: string, seat: Seat): void {
+  /** `vacated`: its seat was given back before, by {@link vacate}. */
+  leave(client: string, seat: Seat, vacated = false): void {
     this.#total--;
     if (seat === 'counted') this.#quota.leave(clientKey(client));
+    if (!vacated) this.#quota.leaveSeat();
+  }
+
+  /** Gives back the seat of a connection that needs it no more, but lives on: its client and user stay counted. */
+  vacate(): void {
     this.#quota.leaveSeat();
   }
 

@@ -48,6 +48,7 @@ export function splice(
   }
   connection.stage = 'relay';
   context.relaying.add(connection);
+  context.seated?.add(connection);
   context.metrics.flowOpened(connection.flow.backend);
   connection.flow.onClosed((end) => ended(context, connection, end));
 }

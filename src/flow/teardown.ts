@@ -94,6 +94,7 @@ class LingeringOwner implements SlotOwner {
 export function ended(context: FlowContext, connection: Connection, end: FlowEnd): void {
   const { backend } = connection.flow!;
   context.relaying.delete(connection);
+  context.seated?.delete(connection);
   context.metrics.flowClosed(backend, end.reason, end.bytesUp, end.bytesDown, performance.now() - connection.startedAt);
   settle(context, connection, end.reason, end);
 }
@@ -106,7 +107,7 @@ export function settle(context: FlowContext, connection: Connection, reason: str
   connection.attempts = [];
   context.handshaking.delete(connection);
   context.connecting.delete(connection);
-  context.limits.leave(connection.client.address, connection.seat);
+  context.limits.leave(connection.client.address, connection.seat, connection.vacated);
   if (connection.user !== undefined) context.limits.leaveUser(connection.user);
   log(context, connection, reason, end);
   context.onLeave();

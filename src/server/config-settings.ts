@@ -3,9 +3,20 @@
  * this table; nothing else names a setting a second time. Read at start and at each reload.
  */
 import { z } from 'zod';
+import { PIN_DIRECTORY } from '../engine/packet-options.js';
 import { parseHostPort, parseListen, ValueMistake } from './config-address.js';
 import type { HostPort } from './config-address.js';
-import { parseCount, parseCountOrAuto, parseDuration, parsePath, parseSwitch, parseWord } from './config-values.js';
+import {
+  parseCount,
+  parseCountOrAuto,
+  parseDirectoryOrNone,
+  parseDuration,
+  parseInterfaces,
+  parsePath,
+  parsePorts,
+  parseSwitch,
+  parseWord,
+} from './config-values.js';
 
 export const BACKEND_CHOICES = ['auto', 'packet', 'splice', 'copy', 'sockmap', 'module'] as const;
 export type BackendChoice = (typeof BACKEND_CHOICES)[number];
@@ -44,6 +55,18 @@ export interface SocksConfig {
   /** Control-plane threads, each with its own SO_REUSEPORT listener. */
   readonly workers: number;
   readonly relayThreads: number | 'auto';
+  /** A flow goes over to the packet backend when it has moved so many bytes, */
+  readonly packetAfterBytes: number;
+  /** or is so many milliseconds old, whichever is first. */
+  readonly packetAfterTime: number;
+  /** First and last source port of connections to targets, with the packet backend. */
+  readonly sourcePorts: readonly [low: number, high: number] | 'auto';
+  /** Flows that the packet backend has room for. */
+  readonly maxFlows: number;
+  /** Interfaces that the packet backend watches. */
+  readonly interfaces: readonly string[] | 'auto';
+  /** Directory on a bpffs in which the packet backend's data plane is pinned; '': nowhere. */
+  readonly pinDirectory: string;
   /** Where metrics and health are served over HTTP, or undefined: nowhere. */
   readonly admin: HostPort | undefined;
   /** Absolute path of the control socket, or undefined: the default place. */
@@ -60,7 +83,7 @@ export interface SocksConfig {
 
 export type SettingName = keyof SocksConfig;
 
-export const SETTING_GROUPS = ['Listening', 'Relaying', 'Access', 'Limits', 'Operation'] as const;
+export const SETTING_GROUPS = ['Listening', 'Relaying', 'Packet backend', 'Access', 'Limits', 'Operation'] as const;
 
 export interface Setting<T> {
   readonly group: (typeof SETTING_GROUPS)[number];
@@ -151,6 +174,60 @@ export const SETTINGS: SettingTable = {
     schema: valueOf((value) => parseCountOrAuto(value, 1, 256)),
     initial: 'auto',
     initialText: 'auto',
+    needsRestart: true,
+  },
+  packetAfterBytes: {
+    group: 'Packet backend',
+    argument: 'N',
+    help: 'A flow goes over to the packet backend when it has moved so many bytes: short ones never pay for it.',
+    schema: valueOf((value) => parseCount(value, 0, Number.MAX_SAFE_INTEGER)),
+    initial: 65_536,
+    initialText: '65536',
+    needsRestart: true,
+  },
+  packetAfterTime: {
+    group: 'Packet backend',
+    argument: 'DURATION',
+    help: 'Or when it is so old. 0 = every flow at once.',
+    schema: duration('allowed'),
+    initial: 100,
+    initialText: '100ms',
+    needsRestart: true,
+  },
+  sourcePorts: {
+    group: 'Packet backend',
+    argument: 'LOW-HIGH',
+    help: "Source ports of connections to targets, outside the kernel's own range; auto = the gap above it or below.",
+    schema: valueOf(parsePorts),
+    initial: 'auto',
+    initialText: 'auto',
+    needsRestart: true,
+  },
+  maxFlows: {
+    group: 'Packet backend',
+    argument: 'N',
+    help: 'Flows that it has room for; further ones stay with the splice backend.',
+    schema: valueOf((value) => parseCount(value, 1, 4_194_304)),
+    initial: 65_536,
+    initialText: '65536',
+    needsRestart: true,
+  },
+  interfaces: {
+    group: 'Packet backend',
+    argument: 'NAMES',
+    help: 'Interfaces that it watches, as in eth0,eth1; auto = all but loopback and ports of bridges and bonds.',
+    schema: valueOf(parseInterfaces),
+    initial: 'auto',
+    initialText: 'auto',
+    needsRestart: true,
+  },
+  pinDirectory: {
+    group: 'Packet backend',
+    argument: 'PATH',
+    help: 'Where on a bpffs its maps and programs are pinned, for a next server without CAP_SYS_ADMIN; none = nowhere.',
+    schema: valueOf(parseDirectoryOrNone),
+    initial: PIN_DIRECTORY,
+    initialText: PIN_DIRECTORY,
     needsRestart: true,
   },
   users: {

@@ -2,6 +2,7 @@
  * Values of settings: durations, counts, switches. Each function takes what a flag (text) or YAML (text, number,
  * boolean) gives and returns the value that the server works with, or throws ValueMistake. Pure.
  */
+import { isAbsolute } from 'node:path';
 import { ValueMistake } from './config-address.js';
 
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
@@ -54,6 +55,35 @@ export function parseCountOrAuto(value: unknown, least: number, most: number): n
   }
 }
 
+/** `LOW-HIGH`, both included, or the word `auto`. */
+export function parsePorts(value: unknown): readonly [low: number, high: number] | 'auto' {
+  if (value === 'auto') return 'auto';
+  const match = typeof value === 'string' ? /^(\d{1,5})-(\d{1,5})$/.exec(value.trim()) : null;
+  const low = Number(match?.[1]);
+  const high = Number(match?.[2]);
+  if (match === null || low < 1 || high > 65535) {
+    throw new ValueMistake(`${show(value)} is neither "auto" nor a range of ports; write 61000-65535`);
+  }
+  if (low > high) throw new ValueMistake(`${show(value)}: the first port is above the last; write ${high}-${low}`);
+  return [low, high];
+}
+
+/** Names of interfaces: `eth0,eth1`, a YAML list, or the word `auto`. */
+export function parseInterfaces(value: unknown): readonly string[] | 'auto' {
+  if (value === 'auto') return 'auto';
+  const parts: readonly unknown[] = Array.isArray(value)
+    ? value
+    : typeof value === 'string'
+      ? value.split(',')
+      : [value];
+  const names = parts.map((part) => (typeof part === 'string' ? part.trim() : ''));
+  // What the kernel takes: at most 15 bytes, no slash, no space.
+  if (names.length > 0 && names.every((name) => /^[^\s/:]{1,15}$/.test(name) && name !== '.' && name !== '..')) {
+    return [...new Set(names)];
+  }
+  throw new ValueMistake(`${show(value)} does not name interfaces; write eth0, or eth0,eth1, or auto`);
+}
+
 /** A switch: present on the command line, or `true`/`false` in YAML. */
 export function parseSwitch(value: unknown): boolean {
   if (typeof value === 'boolean') return value;
@@ -64,6 +94,15 @@ export function parseSwitch(value: unknown): boolean {
 export function parsePath(value: unknown): string {
   if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value;
   throw new ValueMistake(`${show(value)} is not a path`);
+}
+
+/** An absolute path, or `none`, which gives ''. */
+export function parseDirectoryOrNone(value: unknown): string {
+  if (value === 'none') return '';
+  const path = parsePath(value);
+  if (!isAbsolute(path))
+    throw new ValueMistake(`${show(value)} is no absolute path; write /sys/fs/bpf/symsplice, or none`);
+  return path;
 }
 
 /** One word of a closed list. */

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { FlowInfo } from '../control/flow-info.js';
 import type { Metrics } from '../control/metrics.js';
 import type { HostPort, SocksConfig } from './config.js';
+import type { PacketSnapshot } from '../engine/packet-snapshot.js';
 import type { InheritedSocket } from './systemd.js';
 
 /** The state of the process that operators ask for. Taking one must not disturb the relay. */
@@ -18,6 +19,8 @@ export interface ServerSnapshot {
   readonly descriptorLimit: number;
   /** Live flows. A flow leaves this list in the same turn in which it is reported to Metrics.flowClosed. */
   readonly flows: readonly FlowInfo[];
+  /** The packet backend's data plane, where there is one. It is one for all threads of the process. */
+  readonly packet: PacketSnapshot | undefined;
 }
 
 /** The backend in use and why: `no CAP_BPF, so packet was refused`. */
@@ -44,8 +47,11 @@ export interface RunningServer {
   readonly failed: Promise<Error>;
   /** Stops accepting at once; resolves when no flow is left or `drainTimeout` has passed, whichever is first. */
   drain(): Promise<void>;
-  /** Ends every flow and gives back every resource; also in the middle of a drain. Safe to call twice. */
-  stop(): Promise<void>;
+  /**
+   * Ends every flow and gives back every resource; also in the middle of a drain. With `keep`, flows that need no
+   * process go on in the kernel, for the next one to adopt. Safe to call twice: the first call decides.
+   */
+  stop(options?: { readonly keep: boolean }): Promise<void>;
   /** Applies what can change while running, and reads the users and rules files again; rejects, changing nothing. */
   reload(config: SocksConfig): Promise<void>;
   /** The state of this moment; a thread that is too busy to answer is shown as it last was. Never rejects. */

@@ -5,19 +5,23 @@
 import { SpliceEngine } from '../engine/engine.js';
 import type { MetricCounts } from '../control/metric-counts.js';
 import type { FlowInfo } from '../control/flow-info.js';
+import { packetSnapshot, type PacketSnapshot } from '../engine/packet-snapshot.js';
 import { accept } from '../flow/accept.js';
+import { AdoptedFlows } from '../flow/adopted.js';
 import type { FlowContext } from '../flow/connection.js';
 import { DeadlineQueue, Sweeper } from '../flow/deadlines.js';
 import { connectExpired, handshakeExpired } from '../flow/handshake.js';
 import { Limits, type LimitSettings } from '../flow/limits.js';
 import { describe } from '../flow/relay.js';
 import { Resolver } from '../flow/resolver.js';
+import { vacateSeats } from '../flow/seats.js';
 import { abandon } from '../flow/teardown.js';
 import type { HostPort, SocksConfig } from './config.js';
 import { countDescriptors, descriptorLimit } from './descriptors.js';
 import { Listeners, openListeners } from './listeners.js';
 import type { Logger } from './logging.js';
 import { native, type Quota } from '../native.js';
+import { packetOptions, seatsOf, tellOfPlane } from './packet-server.js';
 import { UsersWatch, readPolicy } from './policy.js';
 import { ReactorHost } from './reactor-host.js';
 import type { BackendChoiceInfo, RunningServer, ServerOptions, ServerSnapshot } from './server-interface.js';
@@ -53,6 +57,7 @@ export class SocksServer implements RunningServer {
   readonly #sweeper: Sweeper;
   readonly #quota: Quota;
   readonly #idPrefix: string;
+  readonly #adopted: AdoptedFlows;
   #config: SocksConfig;
   #usersWatch: UsersWatch | undefined;
   #stopped: Promise<void> | undefined;
@@ -69,6 +74,8 @@ export class SocksServer implements RunningServer {
     const { backend, reason } = context.engine.preferred;
     this.backend = { name: backend, reason };
     context.onLeave = () => this.#left();
+    this.#adopted = new AdoptedFlows(context.engine.flows(), context.metrics, context.logger, context.onLeave);
+    tellOfPlane(context.engine, this.#adopted.size, context.logger);
     this.#watchUsers();
   }
 
@@ -88,9 +95,15 @@ export class SocksServer implements RunningServer {
     try {
       const policy = await readPolicy(config);
       const relayThreads = options.relayThreads ?? config.relayThreads;
-      engine = await SpliceEngine.open({ backend: config.backend, ...(relayThreads !== 'auto' && { relayThreads }) });
+      engine = await SpliceEngine.open({
+        backend: config.backend,
+        idleTimeoutMs: config.idleTimeout,
+        packet: packetOptions(config),
+        ...(relayThreads !== 'auto' && { relayThreads }),
+      });
       for (const fd of descriptors) engine.initSplice(fd);
       host = new ReactorHost();
+      if (engine.packetPlane !== undefined) host.reactor.usePacket(engine.packetPlane.packet);
       quota = new (native().Quota)(options.pool, () => listeners.relieved());
       const context: FlowContext = {
         host,
@@ -103,6 +116,7 @@ export class SocksServer implements RunningServer {
         handshaking: new DeadlineQueue(config.handshakeTimeout),
         connecting: new DeadlineQueue(config.connectTimeout),
         lingering: new DeadlineQueue(LINGER_MS),
+        seated: seatsOf(config, engine),
         relaying: new Set(),
         onLeave: () => undefined,
       };
@@ -121,7 +135,7 @@ export class SocksServer implements RunningServer {
 
   async drain(): Promise<void> {
     this.#listeners.close();
-    if (this.#context.limits.total === 0 || this.#config.drainTimeout === 0) return;
+    if (this.#idle || this.#config.drainTimeout === 0) return;
     let timer: NodeJS.Timeout | undefined;
     await Promise.race([
       new Promise<void>((resolve) => this.#idleWaiters.push(resolve)),
@@ -130,14 +144,14 @@ export class SocksServer implements RunningServer {
     clearTimeout(timer);
   }
 
-  stop(): Promise<void> {
-    return (this.#stopped ??= this.#stop());
+  stop(options = { keep: false }): Promise<void> {
+    return (this.#stopped ??= this.#stop(options.keep));
   }
 
   // Teardown. a) Nobody new comes in. b) Connections before relay are abandoned, so that each
-  // writes its line. c) The engine ends the flows; each reports, so that each writes its line.
-  // d) Only then the reactor goes, with slots that only linger.
-  async #stop(): Promise<void> {
+  // writes its line. c) The engine ends the flows, or leaves them to the kernel; each reports, so that each writes its
+  // line. d) Only then the reactor goes, with slots that only linger.
+  async #stop(keep: boolean): Promise<void> {
     const context = this.#context;
     this.#usersWatch?.stop();
     this.#listeners.close();
@@ -145,7 +159,10 @@ export class SocksServer implements RunningServer {
     for (const queue of [context.handshaking, context.connecting]) {
       for (const connection of [...queue.entries()]) abandon(context, connection, 'shutdown');
     }
-    await context.engine.close();
+    const kept = await context.engine.close({ keep });
+    if (kept > 0) {
+      context.logger.warn({ flows: kept }, 'flows go on in the kernel without us; the next server here adopts them');
+    }
     context.host.stop();
     this.#quota.close();
     for (const done of this.#idleWaiters) done();
@@ -165,28 +182,36 @@ export class SocksServer implements RunningServer {
       context.limits.settings = limitsOf(config);
       context.handshaking.durationMs = config.handshakeTimeout;
       context.connecting.durationMs = config.connectTimeout;
+      // Who sat down before stays seated; a limit that the operator names counts every connection.
+      if (config.maxConnections !== this.#config.maxConnections) context.seated = seatsOf(config, context.engine);
       this.#config = config;
       this.#watchUsers();
     };
   }
 
   /** Connections before relay, and flows, at this moment. */
-  live(): { handshakes: number; flows: FlowInfo[] } {
-    const { handshaking, connecting, relaying } = this.#context;
-    const flows = [];
+  live(): { handshakes: number; flows: FlowInfo[]; packet: PacketSnapshot | undefined } {
+    const { handshaking, connecting, relaying, engine } = this.#context;
+    const flows = this.#adopted.describe(this.#idPrefix);
     for (const connection of relaying) {
       const info = describe(connection, this.#idPrefix);
       if (info !== undefined) flows.push(info);
     }
-    return { handshakes: handshaking.size + connecting.size, flows };
+    const packet = this.#stopped === undefined && engine.packetPlane ? packetSnapshot(engine.packetPlane) : undefined;
+    return { handshakes: handshaking.size + connecting.size, flows, packet };
   }
 
   snapshot(): Promise<ServerSnapshot> {
     return Promise.resolve({ ...this.live(), descriptors: countDescriptors(), descriptorLimit: descriptorLimit() });
   }
 
+  /** No connection and no flow is left. */
+  get #idle(): boolean {
+    return this.#context.limits.total === 0 && this.#adopted.size === 0;
+  }
+
   #left(): void {
-    if (this.#context.limits.total > 0) return;
+    if (!this.#idle) return;
     for (const done of this.#idleWaiters) done();
     this.#idleWaiters = [];
   }
@@ -210,6 +235,7 @@ function sweep(context: FlowContext, now: number): void {
   for (const connection of context.handshaking.expired(now)) handshakeExpired(context, connection);
   for (const connection of context.connecting.expired(now)) connectExpired(context, connection);
   for (const slot of context.lingering.expired(now)) context.host.close(slot, true);
+  vacateSeats(context, now);
 }
 
 function limitsOf(config: SocksConfig): LimitSettings {

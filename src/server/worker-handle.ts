@@ -32,7 +32,7 @@ export class WorkerHandle {
   listening: readonly HostPort[] = [];
   backend: BackendChoiceInfo = { name: '', reason: '' };
   /** What came with the latest answer. */
-  latest: WorkerReport = { numbers: noNumbers(), handshakes: 0, flows: [] };
+  latest: WorkerReport = { numbers: noNumbers(), handshakes: 0, flows: [], packet: undefined };
   readonly #thread: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #next = 1;
@@ -80,10 +80,10 @@ export class WorkerHandle {
   }
 
   /** Resolves when the thread has ended, at the latest after some seconds; says whether it ended by itself. */
-  async stop(): Promise<boolean> {
+  async stop(keep: boolean): Promise<boolean> {
     this.#stopping = true;
     // One that is dead, or dies of it, has nothing more to stop.
-    void this.ask({ kind: 'stop' }).catch(() => undefined);
+    void this.ask({ kind: 'stop', keep }).catch(() => undefined);
     const ended = await within(
       STOP_MS,
       this.gone.then(() => true),

@@ -67,7 +67,7 @@ export class WorkerPool implements RunningServer {
     const workers = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
     const failure = starts.find((start) => start.status === 'rejected');
     if (failure === undefined) return new WorkerPool(workers, quota, options);
-    await Promise.all(workers.map((worker) => worker.stop()));
+    await Promise.all(workers.map((worker) => worker.stop(true)));
     quota.close();
     throw failure.reason;
   }
@@ -76,14 +76,14 @@ export class WorkerPool implements RunningServer {
     await Promise.all(this.#workers.map((worker) => worker.ask({ kind: 'drain' })));
   }
 
-  stop(): Promise<void> {
-    return (this.#stopped ??= this.#stop());
+  stop(options = { keep: false }): Promise<void> {
+    return (this.#stopped ??= this.#stop(options.keep));
   }
 
-  async #stop(): Promise<void> {
+  async #stop(keep: boolean): Promise<void> {
     await Promise.all(
       this.#workers.map(async (worker) => {
-        if (!(await worker.stop()))
+        if (!(await worker.stop(keep)))
           this.#logger.error({ worker: worker.worker }, 'worker did not stop: it was ended by force');
         this.#metrics.setWorker(worker.worker, worker.latest.numbers);
       }),
@@ -110,6 +110,7 @@ export class WorkerPool implements RunningServer {
       descriptors: countDescriptors(),
       descriptorLimit: descriptorLimit(),
       flows: reports.flatMap(({ flows }) => flows),
+      packet: reports.find(({ packet }) => packet !== undefined)?.packet,
     };
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { FlowInfo } from '../control/flow-info.js';
 import type { MetricNumbers } from '../control/metric-counts.js';
+import type { PacketSnapshot } from '../engine/packet-snapshot.js';
 import { ConfigError, SpliceError, type SpliceErrorCode } from '../errors.js';
 import type { HostPort, SocksConfig } from './config.js';
 import type { BackendChoiceInfo } from './server-interface.js';
@@ -23,7 +24,7 @@ export interface WorkerStart {
 export type Order =
   | { readonly kind: 'report' }
   | { readonly kind: 'drain' }
-  | { readonly kind: 'stop' }
+  | { readonly kind: 'stop'; readonly keep: boolean }
   /** Reads what the configuration names, and keeps it without using it. */
   | { readonly kind: 'prepare'; readonly config: SocksConfig }
   /** Uses what was prepared last. Cannot fail. */
@@ -36,6 +37,7 @@ export interface WorkerReport {
   readonly numbers: MetricNumbers;
   readonly handshakes: number;
   readonly flows: readonly FlowInfo[];
+  readonly packet: PacketSnapshot | undefined;
 }
 
 export type WorkerMessage =

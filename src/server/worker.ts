@@ -45,7 +45,7 @@ class Worker {
       case 'drain':
         return this.#server.drain();
       case 'stop':
-        return this.#server.stop();
+        return this.#server.stop({ keep: order.keep });
       case 'prepare': {
         const { config } = order;
         const apply = await this.#server.prepareReload(config);

@@ -87,7 +87,7 @@ test('nothing else is', () => {
 test('its server starts from the prebuilt addon, and its install script finds nothing to do', async () => {
   expect(existsSync(path.join(installed, 'build'))).toBe(false);
   expect(execFileSync(process.execPath, ['scripts/install.mjs'], { cwd: installed, encoding: 'utf8' })).toBe('');
-  const args = ['dist/cli/splice-socks.js', '--listen', '0', '--no-control'];
+  const args = ['dist/cli/splice-socks.js', '--listen', '0', '--no-control', '--backend', 'splice'];
   const server = spawn(process.execPath, args, { cwd: installed, stdio: ['ignore', 'pipe', 'ignore'] });
   const [line] = (await Promise.race([once(server.stdout, 'data'), once(server, 'exit')])) as [Buffer | number];
   expect(String(line)).toMatch(/^listening on 127\.0\.0\.1:\d+\n/);
@@ -97,7 +97,7 @@ test('its server starts from the prebuilt addon, and its install script finds no
 
 test('without an addon that loads, the message says what to do', () => {
   rmSync(path.join(installed, 'prebuilds'), { recursive: true });
-  const args = ['dist/cli/splice-socks.js', '--listen', '0', '--no-control'];
+  const args = ['dist/cli/splice-socks.js', '--listen', '0', '--no-control', '--backend', 'splice'];
   const failing = () => execFileSync(process.execPath, args, { cwd: installed, encoding: 'utf8', stdio: 'pipe' });
   expect(failing).toThrow(/npm rebuild symsplice.*libbpf-dev/s);
 });

@@ -42,7 +42,17 @@ describe('manual', () => {
       idleMs: 0,
     };
     const flows = [{ ...flow, backend: 'b', state: 's' }];
-    metrics.attach(() => Promise.resolve({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows }));
+    const packet = {
+      interfaces: [],
+      sourcePorts: [1, 2] as const,
+      sourcePortsUsed: 0,
+      maxFlows: 1,
+      phases: { transit: 0, released: 0, ended: 0 },
+      refused: 0,
+      counters: { relayed: 1, cut: 1 },
+      tag: '',
+    };
+    metrics.attach(() => Promise.resolve({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows, packet }));
     const exported = (await metrics.registry.getMetricsAsJSON()).map(({ name, type, values }) => {
       const labels = Object.keys(values[0]?.labels ?? {}).filter((label) => label !== 'le');
       return `${name} ${String(type)} ${labels.join(' ')}`;

@@ -8,7 +8,7 @@ import { ctlMain } from '../../../src/cli/ctl-main.js';
 import type { Environment } from '../../../src/cli/environment.js';
 import { withUser } from '../../../src/cli/users-file-edit.js';
 import { startControlServer } from '../../../src/control/control-server.js';
-import type { ControlActions } from '../../../src/control/control-server.js';
+import type { ControlActions, StatsAnswer } from '../../../src/control/control-server.js';
 import type { FlowInfo } from '../../../src/control/flow-info.js';
 import { Metrics } from '../../../src/control/metrics.js';
 import type { Capability } from '../../../src/engine/doctor.js';
@@ -36,12 +36,15 @@ const CAPABILITIES: Capability[] = [
   { group: 'limits', name: 'descriptors', status: 'ok', found: '1048576', enables: '500,000 flows', advice: '' },
 ];
 
+const pinsAsked: string[] = [];
+
 async function ctl(argv: readonly string[], part: Partial<Environment> = {}, capabilities = CAPABILITIES) {
   const environment = fakeEnvironment(argv, part);
   const code = await ctlMain(environment, {
     // A user other than root, so that the real /run/symsplice is not looked at.
     surroundings: { uid: process.getuid?.() || 1, tmpdir: base, env: { RUNTIME_DIRECTORY: directory } },
     probeMachine: () => Promise.resolve(capabilities),
+    uninstallPacket: (pins) => (pinsAsked.push(pins), Promise.resolve({ filters: 1, flows: 2 })),
     hashPassword: (password) => hashPassword(password, { ln: 10, r: 8, p: 1 }),
   });
   return { code, out: environment.out(), err: environment.err() };
@@ -61,24 +64,25 @@ const FLOW: FlowInfo = {
   refusals: [{ backend: 'packet', reason: 'no CAP_BPF' }],
 };
 
+const STATS = async (pid: number): Promise<StatsAnswer> => ({
+  pid,
+  version: '1.2.3',
+  state: 'running',
+  uptimeMs: 3_600_000,
+  listening: ['127.0.0.1:1080'],
+  backend: 'splice',
+  backendReason: 'why',
+  flows: 1,
+  handshakes: 2,
+  descriptors: 10,
+  descriptorLimit: 1024,
+  totals: { ...(await new Metrics('1').totals()), accepted: 12, bytesDown: 2048 },
+});
+
 async function serve(name: string, pid: number, part: Partial<ControlActions> = {}) {
-  const totals = await new Metrics('1').totals();
   const actions: ControlActions = {
     flows: () => ({ pid, flows: [FLOW] }),
-    stats: () => ({
-      pid,
-      version: '1.2.3',
-      state: 'running',
-      uptimeMs: 3_600_000,
-      listening: ['127.0.0.1:1080'],
-      backend: 'splice',
-      backendReason: 'why',
-      flows: 1,
-      handshakes: 2,
-      descriptors: 10,
-      descriptorLimit: 1024,
-      totals: { ...totals, accepted: 12, bytesDown: 2048 },
-    }),
+    stats: () => STATS(pid),
     draining: () => false,
     drain: () => undefined,
     reload: () => Promise.resolve(),
@@ -93,7 +97,17 @@ describe('usage', () => {
   test('--help teaches', async () => {
     const { code, out } = await ctl(['--help']);
     expect(code).toBe(0);
-    for (const word of ['doctor', 'flows', 'stats', 'drain', 'reload', 'passwd', 'Examples:', 'Exit codes']) {
+    for (const word of [
+      'doctor',
+      'flows',
+      'stats',
+      'drain',
+      'reload',
+      'passwd',
+      'uninstall',
+      'Examples:',
+      'Exit codes',
+    ]) {
       expect(out).toContain(word);
     }
   });
@@ -157,6 +171,27 @@ describe('flows and stats', () => {
     expect(out).toContain('a\\u{1b}[2J\\u{9b}\\u{a}:1');
   });
 
+  test('the sides of what the packet backend carries, and nothing for the rest', async () => {
+    const packet: FlowInfo = {
+      ...FLOW,
+      id: 'f2',
+      backend: 'packet',
+      sides: { client: 'FIN_RELAYED', server: 'SHUTDOWN' },
+      packet: { phase: 'released', ways: { up: 'fast', down: 'fast' }, segments: { up: 3, down: 4 } },
+      adopted: true,
+    };
+    await serve('socks-7.sock', 7, { flows: () => ({ pid: 7, flows: [packet, FLOW] }) });
+    const { out } = await ctl(['flows']);
+    const [head, first, second] = out.split('\n');
+    expect(head).toMatch(/ STATE +SIDES +UP /);
+    expect(first).toMatch(/ packet +relay +FIN_RELAYED\/SHUTDOWN +1.5 KiB /);
+    expect(second).toMatch(/ splice +relay +- +1.5 KiB /);
+    expect(JSON.parse((await ctl(['flows', '--json'])).out)).toEqual([
+      { pid: 7, ...packet },
+      { pid: 7, ...FLOW },
+    ]);
+  });
+
   test('none live', async () => {
     const path = await serve('x.sock', 7, { flows: () => ({ pid: 7, flows: [] }) });
     expect((await ctl(['flows', '--control', path])).out).toBe('no live flows\n');
@@ -176,7 +211,59 @@ describe('flows and stats', () => {
     const { out } = await ctl(['stats', '--control', path]);
     expect(out).toMatch(/^splice-socks 1\.2\.3, pid 7, running, up 1h00m\n/);
     expect(out).toMatch(/^ {2}bytes +0 B up, 2.0 KiB down$/m);
+    expect(out).not.toContain('segments');
     expect(JSON.parse((await ctl(['stats', '--json'])).out)).toMatchObject([{ pid: 7, totals: { accepted: 12 } }]);
+  });
+
+  test('stats of the packet backend', async () => {
+    const path = await serve('socks-7.sock', 7, {
+      stats: async () => ({
+        ...(await STATS(7)),
+        packet: {
+          interfaces: ['eth0', 'wg0'],
+          sourcePorts: [61000, 65535],
+          sourcePortsUsed: 5,
+          maxFlows: 100,
+          phases: { transit: 1, released: 2, ended: 3 },
+          refused: 4,
+          counters: { relayed: 10, 'relayed-ack': 5, 'drop-ttl': 1, 'drop-ce': 1, 'too-big': 2, 'no-flow': 99 },
+          tag: 'abc',
+        },
+      }),
+    });
+    const { out } = await ctl(['stats', '--control', path]);
+    expect(out).toMatch(/^ {2}packet +2 released, 1 in transit, 3 ended, 4 refused$/m);
+    expect(out).toMatch(/^ {2}map +6 of 100 flows, 5 ports of 61000-65535$/m);
+    expect(out).toMatch(/^ {2}segments +15 relayed, 2 dropped, 2 too big$/m);
+    expect(out).toMatch(/^ {2}interfaces +eth0, wg0$/m);
+  });
+});
+
+describe('uninstall', () => {
+  test('at the default place, at another, and without pins', async () => {
+    pinsAsked.length = 0;
+    expect(await ctl(['uninstall'])).toMatchObject({ code: 0, out: 'removed 1 filter; 2 flows reset\n' });
+    await ctl(['uninstall', '--pin-directory', '/run/pins']);
+    await ctl(['uninstall', '--pin-directory', 'none']);
+    expect(pinsAsked).toEqual(['/sys/fs/bpf/symsplice', '/run/pins', '']);
+    expect(await ctl(['uninstall', '--pin-directory', 'pins'])).toMatchObject({ code: 2 });
+  });
+});
+
+describe('flows --watch', () => {
+  test.each(['0', 'x', '-1'])('%s is no time', async (time) => {
+    expect(await ctl(['flows', '--watch', time])).toMatchObject({ code: 2 });
+  });
+
+  test('shows flows until a signal, and needs a server at first', async () => {
+    expect(await ctl(['flows', '--watch'])).toMatchObject({ code: 1 });
+    await serve('socks-7.sock', 7);
+    const handlers: (() => void)[] = [];
+    const running = ctl(['flows', '--watch', '100ms', '--json'], {
+      onSignal: (_signal, handler) => void handlers.push(handler),
+      stdout: { write: () => handlers.forEach((stop) => stop()) },
+    });
+    expect((await running).code).toBe(0);
   });
 });
 

@@ -49,7 +49,7 @@ class FakeServer implements RunningServer {
     return Promise.resolve();
   }
   snapshot() {
-    return Promise.resolve({ handshakes: 1, descriptors: 2, descriptorLimit: 3, flows: [] });
+    return Promise.resolve({ handshakes: 1, descriptors: 2, descriptorLimit: 3, flows: [], packet: undefined });
   }
 }
 

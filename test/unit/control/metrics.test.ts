@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { FlowInfo } from '../../../src/control/flow-info.js';
 import { DURATION_BUCKETS, MetricCounts } from '../../../src/control/metric-counts.js';
 import { Metrics } from '../../../src/control/metrics.js';
+import type { PacketSnapshot } from '../../../src/engine/packet-snapshot.js';
 
 function flow(part: Partial<FlowInfo>): FlowInfo {
   return {
@@ -28,6 +29,42 @@ async function samples(metrics: Metrics, name: string): Promise<string[]> {
     .filter((line) => line.startsWith(`symsplice_${name}`) && /[{ ]/.test(line[`symsplice_${name}`.length] ?? ''))
     .map((line) => line.slice(`symsplice_${name}`.length).trim());
 }
+
+const PACKET: PacketSnapshot = {
+  interfaces: ['eth0'],
+  sourcePorts: [61000, 65535],
+  sourcePortsUsed: 9,
+  maxFlows: 100,
+  phases: { transit: 1, released: 2, ended: 3 },
+  refused: 4,
+  counters: { relayed: 10, cut: 5, 'drop-ttl': 0 },
+  tag: 'abc',
+};
+
+describe('packet backend', () => {
+  test('exits and notes are told apart, entries are two a flow', async () => {
+    const metrics = new Metrics('1');
+    const none = { handshakes: 0, descriptors: 0, descriptorLimit: 0, flows: [] };
+    metrics.attach(() => Promise.resolve({ ...none, packet: PACKET }));
+    const expected: Record<string, string[]> = {
+      packet_exits_total: ['{exit="relayed"} 10', '{exit="drop-ttl"} 0'],
+      packet_notes_total: ['{note="cut"} 5'],
+      packet_refused_total: ['4'],
+      packet_flows: ['{phase="transit"} 1', '{phase="released"} 2', '{phase="ended"} 3'],
+      packet_entries: ['12'],
+      packet_max_entries: ['200'],
+      packet_source_ports: ['9'],
+    };
+    for (const [name, lines] of Object.entries(expected)) expect(await samples(metrics, name), name).toEqual(lines);
+  });
+
+  test('without it nothing is claimed', async () => {
+    const metrics = new Metrics('1');
+    expect(await samples(metrics, 'packet_exits_total')).toEqual([]);
+    expect(await samples(metrics, 'packet_flows')).toEqual([]);
+    expect(await samples(metrics, 'packet_entries')).toEqual(['0']);
+  });
+});
 
 describe('counters', () => {
   test('each event has its metric', async () => {

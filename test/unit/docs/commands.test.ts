@@ -54,7 +54,7 @@ async function helpFor(command: string): Promise<string | undefined> {
     case 'node':
       if (!/^[a-z]+\/.*\.m?js$/.test(first) || first.startsWith('dist/')) return undefined;
       if (!existsSync(`${root}/${first}`)) return '';
-      return first === 'bench/compare.mjs'
+      return /^bench\/[a-z-]+\.mjs$/.test(first)
         ? execFileSync(process.execPath, [`${root}/${first}`, '--help'], { encoding: 'utf8' }) + '--help'
         : first;
     default:

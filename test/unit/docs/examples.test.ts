@@ -66,7 +66,8 @@ test('README.md: types, and it relays', async () => {
   expect(code).toContain('8080');
   expect(code).toContain('server.listen(8000, () => engine.initSplice(server));');
 
-  const report = `server.on('listening', () => console.log('port', (server.address() as { port: number }).port));`;
+  const report = `server.on('listening', () => console.log('port', (server.address() as { port: number }).port));
+    process.on('SIGTERM', () => process.exit(0)); // so that it takes its BPF programs off the interfaces`;
   const local = code.replace('8080', String(port)).replace('8000, ()', `0, '127.0.0.1', ()`);
   expect(compile('running', `${local}\n${report}`, '--skipLibCheck')).toBe('');
   const child = spawn(process.execPath, ['running.js'], { cwd: project, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -77,7 +78,7 @@ test('README.md: types, and it relays', async () => {
     expect((await buffer(client)).toString()).toBe('there and back');
     await output.line(/^splice: 14 up, 14 down, ended by end$/m);
   } finally {
-    child.kill('SIGKILL');
+    child.kill('SIGTERM');
     upstream.close();
   }
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { probeRows, type NativeProbe } from '../../../src/engine/doctor-bpf.js';
-import { bpffsRow, versionRow } from '../../../src/engine/doctor-kernel.js';
+import { versionRow } from '../../../src/engine/doctor-kernel.js';
 import { networkRows, openFilesRow, pipeRows } from '../../../src/engine/doctor-limits.js';
 import { privilegeRows } from '../../../src/engine/doctor-privilege.js';
 import { rowOfAnswer, rowOfFile } from '../../../src/engine/doctor-row.js';
@@ -51,7 +51,7 @@ describe('privilege', () => {
     const rows = privilegeRows(1000, status('0000000000000000'));
     expect(named(rows, 'user')).toMatchObject({ status: 'limited', found: 'uid 1000' });
     for (const one of rows) expect(one.advice).not.toBe('');
-    expect(rows.filter(({ status: one }) => one === 'missing').length).toBe(6);
+    expect(rows.filter(({ status: one }) => one === 'missing').length).toBe(7);
   });
   test('CAP_SYS_ADMIN includes CAP_BPF and CAP_PERFMON, nothing else', () => {
     const rows = privilegeRows(0, status((1n << 21n).toString(16).padStart(16, '0')));
@@ -78,13 +78,6 @@ describe('kernel', () => {
     const got = versionRow(release);
     expect(got.status).toBe(status);
     expect(got.advice).toContain(advice);
-  });
-
-  test('bpffs: mounted and writable, mounted, not mounted', () => {
-    const mounts = 'bpf /sys/fs/bpf bpf rw 0 0';
-    expect(bpffsRow(mounts, () => true).status).toBe('ok');
-    expect(bpffsRow(mounts, () => false).status).toBe('limited');
-    expect(bpffsRow('', () => true)).toMatchObject({ status: 'missing', advice: 'mount -t bpf bpf /sys/fs/bpf' });
   });
 });
 

@@ -31,7 +31,7 @@ import {
   until,
 } from '../../support/flow-bed.js';
 
-const engine = await SpliceEngine.open();
+const engine = await SpliceEngine.open({ backend: 'splice' });
 afterAll(() => engine.close());
 
 interface Handle {

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
   atLeast,
-  findMount,
   fullSizePipes,
   hasCapability,
   parseCount,
@@ -79,14 +78,6 @@ describe('limits', () => {
     expect(fullSizePipes(16384, 1024 * 1024)).toBe(64);
     expect(fullSizePipes(0, 1024)).toBe(Infinity);
   });
-});
-
-describe('mounts', () => {
-  const mounts = 'proc /proc proc rw 0 0\nbpf /run/a\\040b bpf rw 0 0\nnone /sys/fs/bpf bpf rw,mode=700 0 0\n';
-
-  test('the preferred place wins', () => expect(findMount(mounts, 'bpf', '/sys/fs/bpf')).toBe('/sys/fs/bpf'));
-  test('else the first, unescaped', () => expect(findMount(mounts, 'bpf', '/elsewhere')).toBe('/run/a b'));
-  test('or none', () => expect(findMount(mounts, 'tracefs', '/sys')).toBeUndefined());
 });
 
 test('a file that is not there gives its name and the errno', () => {

@@ -34,6 +34,20 @@ describe('counting', () => {
     expect([a.enter('x'), b.enter('x')]).toEqual(['counted', 'refused']);
   });
 
+  test('a seat that was given back before its connection left is not given back twice', () => {
+    let left = 0;
+    const counting = { limitSeats: () => undefined, leaveSeat: () => left++ } as unknown as Quota;
+    const a = new Limits(NONE, counting);
+    a.enter('x');
+    a.enter('y');
+    a.vacate();
+    expect([left, a.total]).toEqual([1, 2]);
+    a.leave('x', 'uncounted', true);
+    expect([left, a.total]).toEqual([1, 1]);
+    a.leave('y', 'uncounted');
+    expect([left, a.total]).toEqual([2, 0]);
+  });
+
   test('users count together too, and are no clients', () => {
     const a = new Limits({ ...NONE, perClient: 1, perUser: 1 }, quota);
     const b = new Limits({ ...NONE, perClient: 1, perUser: 1 }, other);

@@ -4,8 +4,11 @@ import {
   formatDuration,
   parseCount,
   parseCountOrAuto,
+  parseDirectoryOrNone,
   parseDuration,
+  parseInterfaces,
   parsePath,
+  parsePorts,
   parseSwitch,
   parseWord,
 } from '../../../src/server/config-values.js';
@@ -47,6 +50,41 @@ describe('durations', () => {
   test.each([0, 1, 999, 1000, 1500, 60_000, 61_000, 3_600_000, 86_400_000])('%i survives being written', (ms) => {
     expect(parseDuration(formatDuration(ms), 'allowed')).toBe(ms);
   });
+});
+
+describe('ports and interfaces', () => {
+  test('a directory, or none', () => {
+    expect(parseDirectoryOrNone('none')).toBe('');
+    expect(parseDirectoryOrNone('/sys/fs/bpf/x')).toBe('/sys/fs/bpf/x');
+    expect(() => parseDirectoryOrNone('bpf/x')).toThrow(/no absolute path/);
+    expect(() => parseDirectoryOrNone(7)).toThrow(/not a path/);
+  });
+
+  test('ranges', () => {
+    expect(parsePorts('auto')).toBe('auto');
+    expect(parsePorts(' 61000-65535 ')).toEqual([61000, 65535]);
+    expect(parsePorts('1-1')).toEqual([1, 1]);
+  });
+  test.each([
+    ['', /neither "auto" nor a range/],
+    ['61000', /write 61000-65535/],
+    ['0-10', /neither/],
+    ['1-65536', /neither/],
+    ['10-9', /write 9-10/],
+    [[1, 2], /neither/],
+    [61000, /neither/],
+  ])('%j is no range', (written, message) => expect(() => parsePorts(written)).toThrow(message));
+
+  test('names', () => {
+    expect(parseInterfaces('auto')).toBe('auto');
+    expect(parseInterfaces('eth0')).toEqual(['eth0']);
+    expect(parseInterfaces('eth0, wg0,eth0')).toEqual(['eth0', 'wg0']);
+    expect(parseInterfaces(['br-lan', 'eth0.7'])).toEqual(['br-lan', 'eth0.7']);
+  });
+  test.each([[''], ['eth0,'], ['a b'], ['../x'], ['..'], ['a-name-of-16-chr'], [[]], [7], [['eth0', null]]])(
+    '%j names none',
+    (written) => expect(() => parseInterfaces(written)).toThrow(/does not name interfaces/),
+  );
 });
 
 describe('addresses to listen on', () => {

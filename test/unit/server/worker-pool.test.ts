@@ -20,7 +20,7 @@ import type { InheritedSocket } from '../../../src/server/systemd.js';
 import { WorkerPool } from '../../../src/server/worker-pool.js';
 import { hashPassword } from '../../../src/socks/users.js';
 
-const FLAGS = { listen: ['0'], workers: '2', logLevel: 'silent' };
+const FLAGS = { listen: ['0'], workers: '2', logLevel: 'silent', backend: 'splice' };
 
 let directory: string;
 let echo: Server;
@@ -274,7 +274,7 @@ test('a start that fails, early or in the workers, leaves nothing behind', async
   await expect(start({ listen: ['0', String(port)] })).rejects.toThrow(SpliceError);
   expect(threads).toEqual([]);
   await expect(start({ users: join(directory, 'absent') })).rejects.toThrow(ConfigError);
-  await expect(start({ backend: 'packet' })).rejects.toMatchObject({ code: 'ERR_SPLICE_BACKEND' });
+  await expect(start({ backend: 'module' })).rejects.toMatchObject({ code: 'ERR_SPLICE_BACKEND' });
   expect(threads.map(({ threadId }) => threadId)).toEqual([-1, -1, -1, -1]);
   await until(() => Promise.resolve(descriptors() <= before));
 });

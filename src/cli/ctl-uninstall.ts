@@ -1,0 +1,41 @@
+/** `splice-ctl uninstall`: takes off this host what the packet backend of servers that have ended left on it. */
+import { constants } from 'node:os';
+import { errnoOf } from '../engine/errno-of.js';
+import { SpliceError } from '../errors.js';
+import type { CtlContext } from './ctl-context.js';
+import { EXIT } from './environment.js';
+import type { ExitCode } from './environment.js';
+
+const { EBUSY, EPERM, EACCES } = constants.errno;
+
+export async function uninstall(context: CtlContext, pinDirectory: string): Promise<ExitCode> {
+  const { stdout } = context.environment;
+  const { filters, flows } = await remove(context, pinDirectory);
+  stdout.write(
+    filters === 0 && flows === 0
+      ? 'nothing of the packet backend is on this host\n'
+      : `removed ${counted(filters, 'filter')}; ${counted(flows, 'flow')} reset\n`,
+  );
+  return EXIT.ok;
+}
+
+async function remove(context: CtlContext, pinDirectory: string): ReturnType<CtlContext['uninstallPacket']> {
+  try {
+    return await context.uninstallPacket(pinDirectory);
+  } catch (cause) {
+    const why = wordsOf(errnoOf(cause));
+    if (why === undefined) throw cause;
+    throw new SpliceError('ERR_SPLICE_SYSTEM', why, { cause });
+  }
+}
+
+function wordsOf(errno: number): string | undefined {
+  if (errno === EBUSY)
+    return 'a running process uses the packet backend here: stop it first, as with "splice-ctl drain"';
+  if (errno === EPERM || errno === EACCES) return 'needs root, or CAP_SYS_ADMIN and CAP_NET_ADMIN';
+  return undefined;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,42 @@
+/** Stage accept, once at the start: what the packet backend is told by the configuration, and the operator of it. */
+import { ABI_VERSION } from '../abi.gen.js';
+import type { SpliceEngine } from '../engine/engine.js';
+import type { PacketOptions } from '../engine/packet-options.js';
+import { VerifierError } from '../errors.js';
+import type { Connection } from '../flow/connection.js';
+import { DeadlineQueue } from '../flow/deadlines.js';
+import { SEAT_LOOK_MS } from '../flow/seats.js';
+import type { SocksConfig } from './config.js';
+import type { Logger } from './logging.js';
+
+export function packetOptions(config: SocksConfig): PacketOptions {
+  return {
+    afterBytes: config.packetAfterBytes,
+    afterMs: config.packetAfterTime,
+    flows: config.maxFlows,
+    sourcePorts: config.sourcePorts,
+    interfaces: config.interfaces,
+    pinDirectory: config.pinDirectory,
+  };
+}
+
+/** With `auto` seats are what the descriptors afford, and flows without descriptors need none. */
+export function seatsOf(
+  { maxConnections }: SocksConfig,
+  { packetPlane }: SpliceEngine,
+): DeadlineQueue<Connection> | undefined {
+  return maxConnections === 'auto' && packetPlane !== undefined ? new DeadlineQueue(SEAT_LOOK_MS) : undefined;
+}
+
+/** What an operator should know of the data plane at the start. */
+export function tellOfPlane({ packetPlane: plane, capabilities }: SpliceEngine, adopted: number, logger: Logger): void {
+  if (adopted > 0) logger.info({ flows: adopted }, 'adopted flows that an earlier server left in the kernel');
+  for (const { abi, tag, flows } of plane?.foreign ?? []) {
+    logger.warn(
+      { abi, tag, flows, our_abi: ABI_VERSION, our_tag: plane?.packet.usage().tag },
+      'programs of another version are on the interfaces: they stay until their flows have ended',
+    );
+  }
+  const cause = capabilities.find(({ backend }) => backend === 'packet')?.cause;
+  if (cause instanceof VerifierError) logger.error({ err: cause, log: cause.log }, 'the kernel refused a BPF program');
+}
