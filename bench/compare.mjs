@@ -3,21 +3,24 @@
 //
 // Compares TCP relays on one machine: plain routing, symsplice's backends and other proxies, under the
 // same load, interleaved. Needs root (network namespaces) and a C compiler. See bench/README.md.
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { PROXY_PORT, SERVER_PORT, chooseContestants } from './compare/contestants.mjs';
-import { ADDRESS, Lab, lockMachine } from './compare/lab.mjs';
+import { buildLoad } from './compare/build.mjs';
+import { ADDRESSES, CLIENT_LINK, Lab, lockMachine } from './compare/lab.mjs';
 import { DEFAULT_MODES, parseMode } from './compare/modes.mjs';
-import { buildReport, formatTable } from './compare/report.mjs';
+import { buildReport, formatRatios, formatSeries, formatTable } from './compare/report.mjs';
 
 const HELP = `usage: node bench/compare.mjs [options]
-  --only A,B       contestants (default: all that are installed); ours-BACKEND for any backend
-  --modes A,B      connect[C] down[C] up[C] ping[C], C = connections (default: ${DEFAULT_MODES.join(',')})
+  --only A,B       contestants (default: all that are installed); ours-BACKEND for any backend, with more
+                   arguments behind it if need be: "ours-packet --packet-after-time 20ms"
+  --modes A,B      connect[C] down[C] up[C] ping[C] small[C] fetch[C][:SIZE], C = connections, SIZE as 4K or 1M
+                   (default: ${DEFAULT_MODES.join(',')}; fetch without a size: from 4K to 100M)
+  --family 4|6     IP version on both sides of the relay (default 4)
   --reps N         interleaved repetitions (default 5)
   --seconds S      measured interval of one trial (default 3)
   --warmup S       load before it, not measured (default 0.5)
@@ -38,6 +41,7 @@ function parseOptions() {
     options: {
       only: text,
       modes: text,
+      family: text,
       reps: text,
       seconds: text,
       warmup: text,
@@ -54,11 +58,14 @@ function parseOptions() {
     if (!(value >= least && value <= 3600)) throw new Error(`--${name} ${values[name]}: not a usable number`);
     return value;
   };
+  const address = ADDRESSES[values.family ?? '4'];
+  if (!address) throw new Error(`--family ${values.family}: 4 or 6`);
   const list = (value) => value?.split(',').filter(Boolean);
   return {
     help: values.help,
     contestants: chooseContestants(list(values.only), (values['ours-args'] ?? '').split(' ').filter(Boolean)),
-    modes: (list(values.modes) ?? DEFAULT_MODES).map(parseMode),
+    modes: (list(values.modes) ?? DEFAULT_MODES).flatMap(parseMode),
+    address,
     reps: Math.round(number('reps', values.quick ? 1 : 5, 1)),
     seconds: number('seconds', values.quick ? 1 : 3, 0.1),
     warmup: number('warmup', values.quick ? 0.3 : 0.5, 0),
@@ -68,22 +75,9 @@ function parseOptions() {
   };
 }
 
-/** The same sources and flags as bench/CMakeLists.txt; built here so that one command is enough. */
-function buildLoad() {
-  const binary = join(buildDir, 'splice-load');
-  const sources = readdirSync(join(bench, 'load')).map((name) => join(bench, 'load', name));
-  const built = statSync(binary, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  if (sources.some((source) => statSync(source).mtimeMs > built)) {
-    mkdirSync(buildDir, { recursive: true });
-    const files = sources.filter((source) => source.endsWith('.c'));
-    execFileSync('cc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-o', binary, ...files], { stdio: 'inherit' });
-  }
-  return binary;
-}
-
-function route(contestant) {
-  const server = `${ADDRESS.target}:${SERVER_PORT}`;
-  const proxy = `${ADDRESS.proxy}:${PROXY_PORT}`;
+function route(contestant, address) {
+  const server = `${address.target}:${SERVER_PORT}`;
+  const proxy = `${address.proxy}:${PROXY_PORT}`;
   switch (contestant.via) {
     case 'direct':
       return ['--via', 'direct', '--target', server];
@@ -125,7 +119,9 @@ class Comparison {
   }
 
   async #run(contestant, args, seconds) {
-    const command = [this.#load, 'run', ...route(contestant), '--source', ADDRESS.sources, ...args];
+    const { address } = this.#options;
+    const where = [...route(contestant, address), '--source', address.sources, '--interface', CLIENT_LINK];
+    const command = [this.#load, 'run', ...where, ...args];
     const { out, err, code } = await this.#lab.output('cli', command, (seconds + 30) * 1000);
     return out ? { result: JSON.parse(out) } : { failure: `load generator ended with ${code}: ${err.trim()}` };
   }
@@ -142,15 +138,16 @@ class Comparison {
 
   /** One trial: a fresh process, warm-up, measurement, end. */
   async trial(contestant, mode) {
-    const { seconds, warmup, logs, quietWait } = this.#options;
-    const command = contestant.command(logs);
-    const log = join(logs, `${contestant.name}.log`);
-    const child = command && this.#lab.start('prx', command, { env: contestant.env?.(), log });
+    const { seconds, warmup, logs, quietWait, address } = this.#options;
+    const command = contestant.command(address, logs);
+    const log = join(logs, `${contestant.name.replace(/[^\w.-]+/g, '_')}.log`);
+    const child = command && this.#lab.start('prx', command, { env: contestant.env?.(address), log });
     try {
       const problem = await this.#ready(contestant, child, command && log);
       if (problem) return { failure: problem };
       const idleBefore = await waitForQuiet(quietWait);
-      const args = ['--mode', mode.mode, '--connections', String(mode.connections), '--seconds', String(seconds)];
+      const what = ['--mode', mode.mode, ...mode.args, '--connections', String(mode.connections)];
+      const args = [...what, '--seconds', String(seconds)];
       const pids = ['--server-pid', String(this.#server.pid), ...(child ? ['--pid', String(child.pid)] : [])];
       return {
         idleBefore,
@@ -160,6 +157,11 @@ class Comparison {
       if (child) await this.#lab.stop(child);
     }
   }
+}
+
+function showHeadline(figure, result) {
+  const value = figure.of(result);
+  return Number.isFinite(value) ? `${value.toFixed(figure.digits)} ${figure.name}` : 'nothing came to its end';
 }
 
 async function compare(options) {
@@ -176,7 +178,7 @@ async function compare(options) {
   process.once('exit', cleanUp);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
 
-  const load = buildLoad();
+  const load = buildLoad(buildDir);
   mkdirSync(options.logs, { recursive: true });
   lab = new Lab();
   const comparison = new Comparison(lab, load, options);
@@ -186,29 +188,26 @@ async function compare(options) {
       for (const contestant of present) {
         const trial = await comparison.trial(contestant, mode);
         trials.push({ rep, mode: mode.name, contestant: contestant.name, ...trial });
-        const headline = mode.figures[0];
-        const shown = trial.result
-          ? `${headline.of(trial.result).toFixed(headline.digits)} ${headline.name}`
-          : trial.failure;
+        const shown = trial.result ? showHeadline(mode.figures[0], trial.result) : trial.failure;
         const trouble = trial.result && !trial.result.clean ? `  ERRORS: ${trial.result.firstError}` : '';
         console.error(`${rep}/${options.reps} ${mode.name} ${contestant.name}: ${shown}${trouble}`);
       }
     }
   }
-  const rows = buildReport(
-    present.map((one) => one.name),
-    options.modes,
-    trials,
-  );
-  for (const mode of options.modes)
-    console.log(
-      `\n${formatTable(
-        mode,
-        rows.filter((r) => r.mode === mode.name),
-      )}`,
-    );
+  const names = present.map((one) => one.name);
+  const rows = buildReport(names, options.modes, trials);
+  const tables = [
+    ...options.modes.map((mode) => {
+      const own = rows.filter((r) => r.mode === mode.name);
+      return formatTable(mode, own);
+    }),
+    ...formatSeries(options.modes, rows, names),
+    formatRatios(options.modes, rows),
+  ];
+  for (const table of tables.filter(Boolean)) console.log(`\n${table}`);
   console.log(
-    '\nmedian [least-greatest]; "x NAME": first figure against NAME in the same repetition; "~": other load on the machine',
+    '\nmedian [least-greatest]; "x NAME": first figure against NAME in the same repetition (HAProxy/Dante: the better of ' +
+      'haproxy-splice and dante; SOCKS server: of microsocks and dante); "~": other load on the machine',
   );
   const machine = {
     kernel: release(),
@@ -219,7 +218,11 @@ async function compare(options) {
   const { reps, seconds, warmup } = options;
   const leftOut = missing.map((one) => ({ contestant: one.name, reason: one.missing() }));
   mkdirSync(dirname(options.json), { recursive: true });
-  writeFileSync(options.json, JSON.stringify({ machine, reps, seconds, warmup, leftOut, rows, trials }, null, 1));
+  const { family } = options.address;
+  writeFileSync(
+    options.json,
+    JSON.stringify({ machine, family, reps, seconds, warmup, leftOut, rows, trials }, null, 1),
+  );
   console.log(`JSON: ${relative(process.cwd(), options.json)}`);
   return trials.every((trial) => trial.result?.clean);
 }

@@ -2,12 +2,12 @@
 //
 // Who takes part, and how each one is started on the proxy host. `via` says how the load generator
 // reaches the server: `socks5` through the proxy, `relay` straight to the proxy (fixed target), `direct`
-// to the server's own address (routed). command() gets a directory that it may write to.
+// to the server's own address (routed). command() gets the addresses in use (lab.mjs) and a directory
+// that it may write to.
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ADDRESS } from './lab.mjs';
 
 export const PROXY_PORT = 1080;
 export const SERVER_PORT = 7000;
@@ -27,28 +27,34 @@ function haproxy(name, config) {
     via: 'relay',
     missing: () => program('haproxy'),
     command: () => ['haproxy', '-db', '-f', here(`../contestants/${config}`)],
-    env: () => ({
+    env: (address) => ({
       BENCH_THREADS: String(availableParallelism()),
-      BENCH_PORT: String(PROXY_PORT),
-      BENCH_TARGET: `${ADDRESS.target}:${SERVER_PORT}`,
+      BENCH_LISTEN: `ipv${address.family}@:${PROXY_PORT}`,
+      BENCH_TARGET: `${address.target}:${SERVER_PORT}`,
     }),
   };
 }
 
-/** Ours on one backend; `extra` is appended to the command line (--ours-args). */
-function ours(backend, extra) {
+/** What `-now` behind a backend's name stands for: every flow is spliced at once, however short it may be. */
+const NOW = ['--packet-after-bytes', '0', '--packet-after-time', '0'];
+
+/** Ours on one backend; `extra` is appended to the command line. */
+export function ours(name, extra) {
+  const [, backend, now] = /^ours-([a-z]+)(-now)?$/.exec(name.split(' ')[0]);
   return {
-    name: `ours-${backend}`,
+    name,
     via: 'socks5',
     missing: () => (existsSync(CLI) ? undefined : 'dist/cli/splice-socks.js is not built'),
-    command: () => [
+    command: (address) => [
       process.execPath,
       CLI,
       '--backend',
       backend,
       '--listen',
-      `0.0.0.0:${PROXY_PORT}`,
+      `${address.any}:${PROXY_PORT}`,
       '--open',
+      ...(now ? NOW : []),
+      ...name.split(' ').slice(1),
       ...extra,
     ],
   };
@@ -62,13 +68,13 @@ const PEERS = [
     name: 'microsocks',
     via: 'socks5',
     missing: () => program('microsocks'),
-    command: () => ['microsocks', '-i', '0.0.0.0', '-p', String(PROXY_PORT)],
+    command: (address) => ['microsocks', '-i', address.any.replace(/[[\]]/g, ''), '-p', String(PROXY_PORT)],
   },
   {
     name: 'dante',
     via: 'socks5',
     missing: () => program('danted'),
-    command: (scratch) => {
+    command: (_address, scratch) => {
       const servers = String(availableParallelism());
       return ['danted', '-N', servers, '-f', here('../contestants/danted.conf'), '-p', join(scratch, 'danted.pid')];
     },
@@ -81,16 +87,19 @@ const PEERS = [
   },
 ];
 
-const DEFAULT_BACKENDS = ['splice', 'copy', 'sockmap'];
+const DEFAULT_OURS = ['ours-packet', 'ours-splice', 'ours-copy', 'ours-sockmap'];
 
-/** Contestants by name, or all; `ours-X` is accepted for any backend X. */
+/**
+ * Contestants by name, or all. `ours-X` is accepted for any backend X, `ours-X-now` for one that splices at once,
+ * and more words behind it are more arguments: "ours-packet --packet-after-time 20ms".
+ */
 export function chooseContestants(names, oursArgs) {
-  const all = [...PEERS, ...DEFAULT_BACKENDS.map((backend) => ours(backend, oursArgs))];
+  const all = [...PEERS, ...DEFAULT_OURS.map((name) => ours(name, oursArgs))];
   if (!names) return all;
   return names.map((name) => {
     const known = all.find((one) => one.name === name);
     if (known) return known;
-    if (/^ours-\w+$/.test(name)) return ours(name.slice('ours-'.length), oursArgs);
+    if (/^ours-[a-z]+(-now)?( |$)/.test(name)) return ours(name, oursArgs);
     throw new Error(`no contestant "${name}"; there are ${all.map((one) => one.name).join(', ')}`);
   });
 }

@@ -3,7 +3,9 @@
 // Three hosts in network namespaces, and the processes that run in them.
 //
 //   cli ── 10.201.1.0/24 ── prx ── 10.201.2.0/24 ── srv
+//          fd73:51::/64          fd73:52::/64
 //   .100-.163 (sources)  .1     .1                  .2
+//   ::100-::13f          ::1    ::1                 ::2
 //
 // The lab owns everything it makes: close() ends the processes by id and removes the namespaces. What
 // a killed run left behind is removed by the next one.
@@ -17,12 +19,26 @@ const PREFIX = 'splbench';
 const LOCK = join(tmpdir(), 'splbench.lock');
 const SOURCES = 64;
 
-export const ADDRESS = {
-  proxy: '10.201.1.1',
-  target: '10.201.2.2',
-  firstSource: '10.201.1.100',
-  sources: `10.201.1.100/${SOURCES}`,
+/** The addresses that the load uses, by IP version; IPv6 in the brackets that a port is written behind. */
+export const ADDRESSES = {
+  4: {
+    family: 4,
+    any: '0.0.0.0',
+    proxy: '10.201.1.1',
+    target: '10.201.2.2',
+    sources: `10.201.1.100/${SOURCES}`,
+  },
+  6: {
+    family: 6,
+    any: '[::]',
+    proxy: '[fd73:51::1]',
+    target: '[fd73:52::2]',
+    sources: `fd73:51::100/${SOURCES}`,
+  },
 };
+
+/** The client's interface, whose packets are what a relay's client sees on the wire. */
+export const CLIENT_LINK = 'toprx';
 
 /** A wide port range and reuse of TIME_WAIT keep port exhaustion out of the measurement, on all three hosts. */
 const SYSCTLS = [
@@ -30,6 +46,13 @@ const SYSCTLS = [
   'net.ipv4.tcp_tw_reuse=1',
   'net.core.somaxconn=4096',
   'net.ipv4.tcp_max_syn_backlog=4096',
+];
+
+/** The proxy host leaves ports to a relay that owns a range of its own. */
+const PROXY_SYSCTLS = [
+  'net.ipv4.ip_local_port_range=10000 39999',
+  'net.ipv4.ip_forward=1',
+  'net.ipv6.conf.all.forwarding=1',
 ];
 
 const run = (command, ...args) => execFileSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
@@ -87,28 +110,36 @@ export class Lab {
       run('ip', '-n', name, 'link', 'set', 'lo', 'up');
       for (const setting of SYSCTLS) run('ip', 'netns', 'exec', name, 'sysctl', '-qw', setting);
     }
-    run('ip', 'link', 'add', 'name', 'toprx', 'netns', cli, 'type', 'veth', 'peer', 'name', 'tocli', 'netns', prx);
+    run('ip', 'link', 'add', 'name', CLIENT_LINK, 'netns', cli, 'type', 'veth', 'peer', 'name', 'tocli', 'netns', prx);
     run('ip', 'link', 'add', 'name', 'toprx', 'netns', srv, 'type', 'veth', 'peer', 'name', 'tosrv', 'netns', prx);
-    const [base, first] = [ADDRESS.firstSource.slice(0, -3), Number(ADDRESS.firstSource.slice(-3))];
-    for (let i = 0; i < SOURCES; i++) this.#address(cli, 'toprx', `${base}${first + i}`);
-    this.#address(prx, 'tocli', ADDRESS.proxy);
-    this.#address(prx, 'tosrv', '10.201.2.1');
-    this.#address(srv, 'toprx', ADDRESS.target);
+    for (let i = 0; i < SOURCES; i++) {
+      this.#address(cli, CLIENT_LINK, `10.201.1.${100 + i}/24`);
+      this.#address(cli, CLIENT_LINK, `fd73:51::${(0x100 + i).toString(16)}/64`);
+    }
+    for (const address of ['10.201.1.1/24', 'fd73:51::1/64']) this.#address(prx, 'tocli', address);
+    for (const address of ['10.201.2.1/24', 'fd73:52::1/64']) this.#address(prx, 'tosrv', address);
+    for (const address of ['10.201.2.2/24', 'fd73:52::2/64']) this.#address(srv, 'toprx', address);
     for (const [name, link] of [
-      [cli, 'toprx'],
+      [cli, CLIENT_LINK],
       [prx, 'tocli'],
       [prx, 'tosrv'],
       [srv, 'toprx'],
     ]) {
       run('ip', '-n', name, 'link', 'set', link, 'up');
     }
-    run('ip', '-n', cli, 'route', 'add', 'default', 'via', ADDRESS.proxy);
-    run('ip', '-n', srv, 'route', 'add', 'default', 'via', '10.201.2.1');
-    run('ip', 'netns', 'exec', prx, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
+    for (const [name, gateways] of [
+      [cli, ['10.201.1.1', 'fd73:51::1']],
+      [srv, ['10.201.2.1', 'fd73:52::1']],
+    ]) {
+      for (const gateway of gateways) run('ip', '-n', name, 'route', 'add', 'default', 'via', gateway);
+    }
+    for (const setting of PROXY_SYSCTLS) run('ip', 'netns', 'exec', prx, 'sysctl', '-qw', setting);
   }
 
   #address(name, link, address) {
-    run('ip', '-n', name, 'address', 'add', `${address}/24`, 'dev', link);
+    // No search for duplicates: an IPv6 address would be of no use for a second.
+    const now = address.includes(':') ? ['nodad'] : [];
+    run('ip', '-n', name, 'address', 'add', address, 'dev', link, ...now);
   }
 
   /**
@@ -140,8 +171,11 @@ export class Lab {
     if (child.pid) signalGroup(child.pid, 'SIGKILL');
   }
 
-  /** Runs a command on a host to its end and gives its standard output, whatever its exit status. */
-  async output(host, command, timeoutMs) {
+  /**
+   * Runs a command on a host to its end and gives its standard output, whatever its exit status. `onError` sees
+   * every piece of its standard error.
+   */
+  async output(host, command, timeoutMs, onError = () => {}) {
     const child = spawn('ip', ['netns', 'exec', this.#names[host], 'setpriv', '--pdeathsig', 'KILL', ...command], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
@@ -150,11 +184,19 @@ export class Lab {
     const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
     let [out, err] = ['', ''];
     child.stdout.on('data', (data) => (out += data));
-    child.stderr.on('data', (data) => (err += data));
+    child.stderr.on('data', (data) => {
+      err += data;
+      onError(String(data));
+    });
     const code = await new Promise((resolve) => child.once('close', resolve).once('error', resolve));
     clearTimeout(timer);
     this.#children.delete(child);
     return { out, err, code };
+  }
+
+  /** Runs a short command on a host; throws when it fails. */
+  command(host, ...command) {
+    return run('ip', 'netns', 'exec', this.#names[host], ...command);
   }
 
   /** Synchronous, so that it also works while the process is ending. Twice is harmless. */

@@ -62,4 +62,4 @@ const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (client)
   });
 });
 
-server.listen({ host: '0.0.0.0', port: Number(process.argv[2] ?? 1080), backlog: 4096 });
+server.listen({ host: '::', port: Number(process.argv[2] ?? 1080), backlog: 4096 });

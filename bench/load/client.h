@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
 // One client connection of the load generator as a state machine. The driver (run.c) owns the loop,
-// the clock and the decision when to stop; this part owns sockets, the handshake and the checking.
+// the clock and the decision when to stop; this part owns sockets and the handshake, and body.c what
+// follows it, checking included.
 #ifndef SPLICE_LOAD_CLIENT_H
 #define SPLICE_LOAD_CLIENT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "histogram.h"
@@ -38,8 +40,9 @@ extern const char *const client_error_names[ERROR_COUNT];
 // bytes are never cleared, so that a failure during warm-up or afterwards still shows.
 struct client_totals {
   uint64_t bytes;
-  uint64_t operations;          // round trips, or connections closed properly
+  uint64_t operations;          // round trips, messages, or connections closed properly
   struct histogram latency;     // of a round trip, or of a whole connection
+  struct histogram response;    // fetch: from the request to the end of the stream
   struct histogram handshake;   // from connect() until the traffic could start
   uint64_t corrupt;
   uint64_t errors[ERROR_COUNT];
@@ -52,6 +55,7 @@ struct client {
   uint16_t seed;
   uint64_t opened_at, asked_at, progress_at;  // nanoseconds, CLOCK_MONOTONIC
   uint64_t position;                          // of the pattern, in this connection
+  uint64_t sent;                              // small only: bytes of messages sent
   uint64_t limit;                             // of position, in this connection
   size_t pending_size;                        // bytes of an incomplete answer in pending
   uint8_t pending[SOCKS_REQUEST_MAX];
@@ -72,12 +76,19 @@ int client_open(struct client *client, struct client_context *context);
 // Handles an epoll wake-up; stage CLIENT_CLOSED afterwards when the connection is over.
 void client_step(struct client *client, struct client_context *context);
 
-// Upload only: says that no more bytes follow and waits for the summary.
-void client_finish_upload(struct client *client, struct client_context *context);
+// For messages far smaller than an empty socket buffer: they go out whole or the connection is dead.
+// -1: it was closed.
+int client_send(struct client *client, struct client_context *context, const void *data, size_t size);
+
+// Reads what is there into pending. Returns 1 when something came, 0 to wait, -1 when closed.
+int client_read(struct client *client, struct client_context *context, size_t limit);
 
 // Counts a failure and closes.
 void client_fail(struct client *client, struct client_context *context, enum client_error error,
                  const char *detail);
+
+// The same with the reason that errno holds.
+void client_fail_errno(struct client *client, struct client_context *context);
 
 void client_close(struct client *client);
 

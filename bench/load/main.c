@@ -13,11 +13,13 @@
 static int usage(void) {
   fputs(
       "usage: splice-load serve PORT\n"
-      "       splice-load run --mode download|upload|ping|connect --target HOST:PORT\n"
+      "       splice-load run --mode download|upload|ping|connect|fetch|small|idle\n"
+      "                       --target HOST:PORT\n"
       "                       --bytes N | --seconds S | --count N\n"
       "                       [--via direct|socks5] [--proxy HOST:PORT] [--connections C]\n"
-      "                       [--warmup S] [--timeout S] [--size BYTES] [--source IPV4[/COUNT]]\n"
-      "                       [--pid PROXY_PID] [--server-pid PID]\n",
+      "                       [--warmup S] [--timeout S] [--size BYTES] [--depth N]\n"
+      "                       [--source ADDRESS[/COUNT]] [--interface NAME]\n"
+      "                       [--pid PROXY_PID] [--server-pid PID] [--announce]\n",
       stderr);
   return 2;
 }

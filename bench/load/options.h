@@ -2,13 +2,14 @@
 #ifndef SPLICE_LOAD_OPTIONS_H
 #define SPLICE_LOAD_OPTIONS_H
 
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "address.h"
 
-enum load_mode { MODE_DOWNLOAD, MODE_UPLOAD, MODE_PING, MODE_CONNECT };
+enum load_mode { MODE_DOWNLOAD, MODE_UPLOAD, MODE_PING, MODE_CONNECT, MODE_FETCH, MODE_SMALL, MODE_IDLE };
 
 // What `splice-load run` was asked to do. Exactly one of bytes, seconds and count is set.
 struct load_options {
@@ -17,14 +18,18 @@ struct load_options {
   struct address proxy, target;
   unsigned connections;
   uint64_t bytes;    // per connection, download and upload
-  uint64_t count;    // round trips or connections, all together
+  uint64_t count;    // round trips, messages or connections, all together
   double seconds;    // length of the measured interval
   double warmup;     // seconds before it
   double timeout;    // seconds for the whole run with bytes or count
-  unsigned size;     // bytes of one ping
-  struct in_addr source;
+  uint64_t size;     // bytes of one ping or message, or of one fetched response
+  unsigned depth;    // small: messages of a connection that are under way
+  char interface[IFNAMSIZ];  // whose packets are counted; empty: none
+  struct sockaddr_storage source;
+  socklen_t source_size;
   unsigned source_count;  // 0: the system chooses the source address
   pid_t proxy_pid, server_pid;
+  int announce;  // say on stderr when the measured interval begins
 };
 
 // Fills options from the arguments after "run"; 0, or -1 after saying on stderr what is wrong.

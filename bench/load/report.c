@@ -36,6 +36,12 @@ int report_print(const struct load_options *options, const struct load_result *r
          (unsigned long long)result->operations, (double)result->operations / seconds);
   print_histogram("latencyUs", &result->latency);
   print_histogram("handshakeUs", &result->handshake);
+  if (options->mode == MODE_FETCH) print_histogram("responseUs", &result->response);
+  if (options->interface[0]) {
+    printf("\"wire\":{\"segmentsOut\":%llu,\"segmentsIn\":%llu,\"bytesOut\":%llu,\"bytesIn\":%llu},",
+           (unsigned long long)result->link.packets_out, (unsigned long long)result->link.packets_in,
+           (unsigned long long)result->link.bytes_out, (unsigned long long)result->link.bytes_in);
+  }
   printf("\"cpu\":{\"busy\":%.3f,\"user\":%.3f,\"system\":%.3f,\"softirq\":%.3f,\"irq\":%.3f,\"steal\":%.3f,"
          "\"idle\":%.3f,\"client\":%.3f,\"server\":%.3f,\"proxy\":%.3f,\"others\":%.3f},",
          cpu_busy(cpu), cpu->user, cpu->system, cpu->softirq, cpu->irq, cpu->steal, cpu->idle,

@@ -4,6 +4,7 @@
 
 #include "client.h"
 #include "cpu.h"
+#include "link.h"
 
 // Which process tree is which in cpu_times.trees.
 enum load_tree { LOAD_TREE_CLIENT, LOAD_TREE_SERVER, LOAD_TREE_PROXY };
@@ -14,8 +15,9 @@ struct load_result {
   double seconds;
   uint64_t bytes, operations;
   unsigned stalled;
-  struct histogram latency, handshake;
+  struct histogram latency, handshake, response;
   struct cpu_times cpu;
+  struct link_counts link;
   const struct client_totals *totals;  // errors and corruption of the whole run
 };
 

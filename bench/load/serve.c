@@ -93,10 +93,19 @@ static int step_echo(struct peer *peer) {
     peer->echo_start = 0;
     peer->echo_end = (size_t)got;
   }
-  ssize_t sent = send(peer->fd, peer->echo + peer->echo_start, peer->echo_end - peer->echo_start,
-                      MSG_NOSIGNAL);
-  if (sent < 0 && errno != EAGAIN && errno != EINTR) return -1;
-  if (sent > 0) peer->echo_start += (size_t)sent;
+  while (peer->echo_start < peer->echo_end) {
+    size_t size = peer->echo_end - peer->echo_start;
+    // A message that came in two parts goes out in two parts.
+    if (peer->header.mode == WIRE_MESSAGES) {
+      uint64_t rest = peer->header.bytes - peer->position % peer->header.bytes;
+      if (rest < size) size = (size_t)rest;
+    }
+    ssize_t sent = send(peer->fd, peer->echo + peer->echo_start, size, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) return -1;
+    if (sent < 0) break;
+    peer->echo_start += (size_t)sent;
+    peer->position += (uint64_t)sent;
+  }
   want(peer, peer->echo_start == peer->echo_end ? EPOLLIN : EPOLLOUT);
   return 0;
 }
@@ -121,6 +130,9 @@ static int step_header(struct peer *peer) {
     case WIRE_UPLOAD:
       peer->phase = PHASE_RECEIVING;
       return 0;
+    case WIRE_MESSAGES:
+      if (peer->header.bytes == 0) return -1;
+      // fall through
     case WIRE_ECHO:
       peer->phase = PHASE_ECHO;
       peer->echo = malloc(ECHO_ROOM);

@@ -7,6 +7,7 @@
 //   'U' header         the client sends pattern bytes up to `bytes` or its FIN; the server answers a
 //                      struct wire_summary and closes
 //   'E' header         the server sends back whatever it receives, until the client's FIN
+//   'M' header         the same, but every `bytes` bytes in a send of their own
 //
 // All integers are little endian, as on every machine this tool is built for.
 #ifndef SPLICE_LOAD_WIRE_H
@@ -18,6 +19,7 @@
 #define WIRE_DOWNLOAD 'D'
 #define WIRE_UPLOAD 'U'
 #define WIRE_ECHO 'E'
+#define WIRE_MESSAGES 'M'
 #define WIRE_ANSWER '!'
 #define WIRE_UNLIMITED UINT64_MAX
 
