@@ -125,6 +125,9 @@ static __always_inline __u32 fill_leg(struct splice_flow_slot *flow, struct spli
 	leg->told = 0;
 	leg->active = bpf_ktime_get_coarse_ns() >> SPLICE_TICK_SHIFT;
 	leg->bytes += local->rcv_nxt - local->copied;
+	/* A FIN that nobody has read yet is no byte. */
+	if (has_ended_input(local) && local->rcv_nxt != local->copied)
+		leg->bytes--;
 	leg->state = SPLICE_SIDE_CLOSE;
 	side_event(leg, SPLICE_ON_CONNECT);
 	side_event(leg, SPLICE_ON_SPLICE);

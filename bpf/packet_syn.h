@@ -12,12 +12,9 @@
 #define OPTION_SCALE 3
 #define OPTION_SACK_PERMITTED 4
 
-/* Value of map `intents`: the SPLICE_LEG_* of what must not be offered, and this. */
-#define INTENT_SCALE 0x100
-
 static __always_inline int is_unwanted(__u32 kind, __u32 size, __u32 intent)
 {
-	return (kind == OPTION_SCALE && size == 3 && (intent & INTENT_SCALE)) ||
+	return (kind == OPTION_SCALE && size == 3 && (intent & SPLICE_INTENT_SCALE)) ||
 	       (kind == OPTION_SACK_PERMITTED && size == 2 && (intent & SPLICE_LEG_SACK)) ||
 	       (kind == OPTION_TIMESTAMPS && size == 10 && (intent & SPLICE_LEG_TIMESTAMPS));
 }

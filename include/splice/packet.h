@@ -70,7 +70,9 @@ struct splice_key {
 #define SPLICE_LEG_SEEN 0x010       /* a segment from this peer has passed the hook */
 #define SPLICE_LEG_EDGE 0x020       /* edge_ack and edge_window are set */
 #define SPLICE_LEG_FIN 0x040        /* the peer has sent FIN; fin_end is set */
-#define SPLICE_LEG_RAW 0x080        /* its segments leave through a device without Ethernet header */
+
+/* Value of map `intents`: SPLICE_LEG_TIMESTAMPS, SPLICE_LEG_SACK, and this for window scale. */
+#define SPLICE_INTENT_SCALE 0x100
 
 /**
  * struct splice_leg - one connection of a flow, and the direction from its peer
@@ -98,7 +100,9 @@ struct splice_key {
  * @told: tick of the latest ICMP error that we sent to the peer
  * @bytes: bytes of the peer's stream so far, those pumped before the splice included
  *
- * Host byte order, but for @key.
+ * Host byte order, but for @key. A newer version sweeps the flows of an older one
+ * by @key, @way and the slot's @phase and @ended: their places must stay, or the
+ * sweep learn both.
  */
 struct splice_leg {
 	struct splice_key key;

@@ -19,7 +19,7 @@ import {
 import { ETHERNET, build, parse, sum16, type Segment } from './segment.js';
 import { bpfExcused } from './support.js';
 
-const excused = bpfExcused();
+const excused = bpfExcused([6, 1]);
 const families: Family[] = [4, 6];
 const sides: [string, Side][] = [
   ['from the client', CLIENT],

@@ -76,6 +76,7 @@ export function lives(bench: () => PacketBench): void {
         server: { state: SIDE_STATE.SPLICED, flags: LEG.timestamps | LEG.sack | LEG.seen | LEG.fin, finEnd: 501_001 },
       });
       expect(send(acknowledges(flow, CLIENT, 501_001)).edges).toEqual(['FIN_RELAYED FIN_ACKED']);
+      expect(flow.leg(SERVER).end).toBe(501_001);
     });
 
     test('what follows the end is still relayed: a last acknowledgement may be lost', () => {

@@ -5,7 +5,7 @@ import { LEG, keyBytes, type Connection } from './packet-slot.js';
 import { FLAG, build, parse, type Segment, type TcpOption } from './segment.js';
 import { bpfExcused } from './support.js';
 
-const excused = bpfExcused();
+const excused = bpfExcused([6, 1]);
 /** What must not be offered, as map `intents` has it. */
 const INTENT = { timestamps: LEG.timestamps, sack: LEG.sack, scale: 0x100 } as const;
 

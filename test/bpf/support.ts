@@ -6,15 +6,20 @@ import { release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { CLOSE_REASON_NAMES, type CloseReason } from '../../src/abi.gen.js';
 import { BpfObject } from '../../src/engine/bpf-object.js';
-import { native, type Sockmap } from '../../src/native.js';
+import { native, REPORT_WORDS, type Sockmap } from '../../src/native.js';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Why BPF need not work here, or undefined where it must: then its absence is a failure, not a skip. */
-export function bpfExcused(): string | undefined {
+/**
+ * Why BPF need not work here, or undefined where it must: then its absence is a failure, not a skip.
+ * @param least the oldest kernel on which it must: what the program in question is known to load on
+ */
+export function bpfExcused(least: readonly [major: number, minor: number] = [6, 6]): string | undefined {
   if (process.geteuid?.() !== 0) return 'needs root';
   const [major = 0, minor = 0] = release().split('.').map(Number);
-  if (major < 6 || (major === 6 && minor < 6)) return `needs Linux 6.6, this is ${release()}`;
+  if (major < least[0] || (major === least[0] && minor < least[1])) {
+    return `needs Linux ${least.join('.')}, this is ${release()}`;
+  }
   if (!existsSync('/sys/kernel/btf/vmlinux')) return 'needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)';
   return undefined;
 }
@@ -54,7 +59,7 @@ export class Bench {
     this.object = BpfObject.open('sockmap', { sizes: { peers: 256, halves: 256, copied: 256 } });
     this.object.load();
     this.sockmap = new (native().Sockmap)(this.object.native, limit === undefined ? {} : { limit }, (words) => {
-      for (let i = 0; i < words.length; i += 6) {
+      for (let i = 0; i < words.length; i += REPORT_WORDS) {
         const [id, reason, errno, bytesUp, bytesDown, durationMs] = words.slice(i, i + 6);
         this.#ends.get(id!)?.({
           reason: CLOSE_REASON_NAMES[reason!]!,

@@ -114,7 +114,7 @@ static void check_flags(void)
 {
 	static const unsigned int flags[] = {
 		SPLICE_LEG_TIMESTAMPS, SPLICE_LEG_SACK, SPLICE_LEG_ECN, SPLICE_LEG_MICROSECONDS,
-		SPLICE_LEG_SEEN, SPLICE_LEG_EDGE, SPLICE_LEG_FIN, SPLICE_LEG_RAW,
+		SPLICE_LEG_SEEN, SPLICE_LEG_EDGE, SPLICE_LEG_FIN, SPLICE_INTENT_SCALE,
 	};
 	unsigned int all = 0;
 	int single = 1;

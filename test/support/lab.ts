@@ -31,6 +31,7 @@ export const address = {
   proxy4: '10.77.1.2',
   proxy6: 'fd77:1::2',
   proxyServerSide4: '10.77.2.2',
+  proxyServerSide6: 'fd77:2::2',
   server4: '10.77.2.3',
   server6: 'fd77:2::3',
   unreachable4: '10.77.97.1',
@@ -180,7 +181,7 @@ export class Lab {
     for (const [host, link, v4, v6] of [
       [cli, 'c', address.client4, address.client6],
       [prx, 'c', address.proxy4, address.proxy6],
-      [prx, 's', address.proxyServerSide4, 'fd77:2::2'],
+      [prx, 's', address.proxyServerSide4, address.proxyServerSide6],
       [srv, 's', address.server4, address.server6],
     ] as const) {
       host.ip('addr', 'add', `${v4}/24`, 'dev', link);
@@ -191,7 +192,7 @@ export class Lab {
     cli.ip('route', 'add', 'default', 'via', address.proxy4);
     cli.ip('-6', 'route', 'add', 'default', 'via', address.proxy6);
     srv.ip('route', 'add', 'default', 'via', address.proxyServerSide4);
-    srv.ip('-6', 'route', 'add', 'default', 'via', 'fd77:2::2');
+    srv.ip('-6', 'route', 'add', 'default', 'via', address.proxyServerSide6);
 
     prx.ip('route', 'add', 'unreachable', '10.77.97.0/24');
     prx.ip('-6', 'route', 'add', 'unreachable', 'fd77:97::/64');

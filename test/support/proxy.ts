@@ -1,12 +1,12 @@
 /**
- * The proxy under test. `splice`, `copy`, `sockmap` are splice-socks with that backend; `microsocks` and `danted` are
+ * The proxy under test. `packet`, `splice`, `copy`, `sockmap` are splice-socks with that backend; `microsocks` and `danted` are
  * other people's proxies, against which a test can be proved (SYMSPLICE_LAB_BACKENDS=microsocks).
  */
 import path from 'node:path';
 import { address, type Host, type Lab } from './lab.js';
 import { eventually, type Child, type Finished } from './children.js';
 
-const ours = ['splice', 'copy', 'sockmap'] as const;
+const ours = ['packet', 'splice', 'copy', 'sockmap'] as const;
 const others = ['microsocks', 'danted'] as const;
 export type Backend = (typeof ours)[number] | (typeof others)[number];
 
