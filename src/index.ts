@@ -3,13 +3,7 @@
  * This is the public API of the package, and nothing else.
  */
 export { SpliceEngine } from './engine/engine.js';
-export type {
-  CloseOptions,
-  Destination,
-  EngineOptions,
-  SpliceNowOptions,
-  SpliceOptions,
-} from './engine/options.js';
+export type { CloseOptions, Destination, EngineOptions, SpliceNowOptions, SpliceOptions } from './engine/options.js';
 export type { PacketOptions } from './engine/packet-options.js';
 export { Flow, type FlowCounters, type FlowEnd, type FlowEnds } from './engine/flow.js';
 export type { BackendCapability, BackendName, PacketDetails, Refusal } from './engine/backend.js';

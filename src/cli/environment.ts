@@ -32,13 +32,27 @@ export const EXIT_HELP = 'Exit codes: 0 all well, 1 failure, 2 wrong usage or co
 
 /** The environment of the running process. */
 export function processEnvironment(): Environment {
-  // A reader that went away (`splice-ctl flows | head`) is no reason to die with a stack trace.
-  process.stdout.on('error', () => undefined);
+  // A reader that went away (`splice-ctl flows | head`) is no reason to die with a stack trace. Node leaves standard
+  // streams open after an error, so that it has to be kept in mind here.
+  let readable = true;
+  process.stdout.on('error', () => (readable = false));
   process.stderr.on('error', () => undefined);
+  const stdout: Output = {
+    write: (text) => process.stdout.write(text),
+    get isTTY() {
+      return process.stdout.isTTY;
+    },
+    get rows() {
+      return process.stdout.rows;
+    },
+    get writable() {
+      return readable;
+    },
+  };
   return {
     argv: process.argv.slice(2),
     stdin: process.stdin,
-    stdout: process.stdout,
+    stdout,
     stderr: process.stderr,
     env: process.env,
     pid: process.pid,

@@ -33,7 +33,8 @@ function show(stdout: Output, picture: string, first: boolean): void {
     stdout.write(`${apart}${picture}`);
     return;
   }
-  const lines = fit(picture.trimEnd().split('\n'), stdout.rows ?? Infinity);
+  // A terminal that does not know its size says 0.
+  const lines = fit(picture.trimEnd().split('\n'), stdout.rows || Infinity);
   stdout.write(`${HOME}${lines.map((line) => `${line}${WIPE_LINE}\n`).join('')}${WIPE_REST}`);
 }
 

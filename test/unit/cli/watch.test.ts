@@ -46,6 +46,13 @@ describe('watch', () => {
     expect(out[1]?.replaceAll('\x1b[K', '')).toBe('\x1b[H1\n2\n... 3 more\n\x1b[J');
   });
 
+  test('a terminal without a size shows all', async () => {
+    const { out, stdout } = terminal(0);
+    const environment = fakeEnvironment([], { stdout });
+    await watch(environment, 1, pictures(environment, '1\n2\n', ''));
+    expect(out[1]).toContain('2');
+  });
+
   test('a first failure is one; later ones are shown, and it goes on', async () => {
     const environment = fakeEnvironment([]);
     await expect(watch(environment, 1, pictures(environment, new Error('nobody there')))).rejects.toThrow('nobody');
