@@ -175,7 +175,7 @@ FUNCTION int answer_too_big(struct __sk_buff *skb, struct splice_flow_slot *flow
 	length = seg->ip6 ? sizeof(struct answer_v6) : sizeof(struct answer_v4);
 	payload = skb->gso_size ? skb->gso_size : seg->length;
 	/* One answer tells it all; the rest of the window that was under way needs none. */
-	if (x->told == tick || skb->len < seg->l3 + quoted)
+	if (x->told == (__u16)tick || skb->len < seg->l3 + quoted)
 		return leave(SPLICE_COUNT_DROP_TOO_BIG, TC_ACT_SHOT);
 	x->told = tick;
 	if (bpf_skb_change_tail(skb, seg->l3 + DETACH + length, 0) ||

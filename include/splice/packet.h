@@ -80,25 +80,29 @@ struct splice_key {
  * @ifindex: where segments to the peer leave
  * @seq_delta: added to SEQ of segments from the peer
  * @ts_delta: added to TSval of segments from the peer
- * @cut: first sequence number from the peer that is relayed, when @way is FAST
- * @end: highest SEQ + length seen from the peer (FIN counts one)
- * @fin_end: sequence number behind the peer's FIN
- * @ack: latest acknowledgement from the peer
- * @edge_ack: highest acknowledgement relayed to the peer
- * @clock_offset: of the local socket's timestamp clock
- * @segments: relayed from the peer
- * @active: tick of the latest segment from the peer
- * @way: enum splice_way
  * @flags: SPLICE_LEG_*
- * @edge_window: window field that went with @edge_ack
  * @limit: most bytes of TCP options and payload in one segment to the peer; 0: any
  * @peer_scale: window shift announced by the peer
  * @own_scale: window shift that the proxy announced to the peer
  * @state: enum splice_side_state
- * @reserved: 0
+ * @end: highest SEQ + length seen from the peer (FIN counts one)
+ * @ack: latest acknowledgement from the peer
  * @promised: highest acknowledgement + window from the peer: the other peer may send up to here
- * @told: tick of the latest ICMP error that we sent to the peer
+ * @segments: relayed from the peer
+ * @active: tick of the latest segment from the peer
+ * @cut: first sequence number from the peer that is relayed, when @way is FAST
  * @bytes: bytes of the peer's stream so far, those pumped before the splice included
+ * @fin_end: sequence number behind the peer's FIN
+ * @edge_ack: highest acknowledgement relayed to the peer
+ * @clock_offset: of the local socket's timestamp clock
+ * @way: enum splice_way
+ * @edge_window: window field that went with @edge_ack
+ * @told: tick of the latest ICMP error that we sent to the peer, its lower half
+ *
+ * The first 64 bytes stand still once a flow is spliced, and both directions read
+ * them; the second 64 are written by every segment from the peer. The two directions
+ * often run on two processors: so they share as few cache lines as they can. The gaps
+ * belong to the flow, see struct splice_flow_slot.
  *
  * Host byte order, but for @key. A newer version sweeps the flows of an older one
  * by @key, @way and the slot's @phase and @ended: their places must stay, or the
@@ -109,53 +113,66 @@ struct splice_leg {
 	unsigned int ifindex;
 	unsigned int seq_delta;
 	unsigned int ts_delta;
-	unsigned int cut;
-	unsigned int end;
-	unsigned int fin_end;
-	unsigned int ack;
-	unsigned int edge_ack;
-	unsigned int clock_offset;
-	unsigned int segments;
-	unsigned int active;
-	unsigned int way;
 	unsigned int flags;
-	unsigned short edge_window;
 	unsigned short limit;
 	unsigned char peer_scale;
 	unsigned char own_scale;
 	unsigned char state;
-	unsigned char reserved;
+	unsigned char still_gap[7];
+
+	unsigned int end;
+	unsigned int ack;
 	unsigned int promised;
-	unsigned int told;
+	unsigned int segments;
+	unsigned int active;
+	unsigned int cut;
 	unsigned long long bytes;
+	unsigned int fin_end;
+	unsigned int edge_ack;
+	unsigned int clock_offset;
+	unsigned int way;
+	unsigned short edge_window;
+	unsigned short told;
+	unsigned char moving_gap[12];
 };
 
 /**
  * struct splice_flow_slot - one flow; value of array `flows`
  * @leg: the client's and the server's connection
- * @installed_ns: CLOCK_MONOTONIC at the splice
  * @phase: enum splice_packet_phase
- * @owner: which engine of the process reports it; the addon's own
+ * @installed_ns: CLOCK_MONOTONIC at the splice
  * @ended: tick at which it came to ENDED
  * @generation: raised by the addon whenever the slot is used anew
  * @family: 4 or 6
  * @reason: enum splice_close_reason, when ENDED
+ * @owner: which engine of the process reports it; the addon's own
  * @cookie: the addon's own number for the flow
+ *
+ * What is the flow's lies in the gaps of its legs: what every segment asks for among
+ * what stands still.
  */
 struct splice_flow_slot {
-	struct splice_leg leg[2];
-	unsigned long long installed_ns;
-	unsigned int phase;
-	unsigned int owner;
-	unsigned int ended;
-	unsigned short generation;
-	unsigned char family;
-	unsigned char reason;
-	unsigned long long cookie;
+	union {
+		struct splice_leg leg[2];
+		struct {
+			unsigned char client_still[60];
+			unsigned int phase;
+			unsigned char client_moving[52];
+			unsigned int ended;
+			unsigned long long installed_ns;
+			unsigned char server_still[60];
+			unsigned short generation;
+			unsigned char family;
+			unsigned char reason;
+			unsigned char server_moving[52];
+			unsigned int owner;
+			unsigned long long cookie;
+		};
+	};
 };
 
 SPLICE_PACKET_ASSERT(sizeof(struct splice_key) == 36, "key: layout is ABI");
-SPLICE_PACKET_ASSERT(sizeof(struct splice_leg) == 112, "leg: layout is ABI");
+SPLICE_PACKET_ASSERT(sizeof(struct splice_leg) == 128, "leg: layout is ABI");
 SPLICE_PACKET_ASSERT(sizeof(struct splice_flow_slot) == 256, "flow: layout is ABI");
 
 /* What program `control` is asked by a test run. */

@@ -2,38 +2,39 @@
 import { addressBytes } from './segment.js';
 
 export const SLOT_BYTES = 256;
-const LEG_BYTES = 112;
+const LEG_BYTES = 128;
+const BYTES_AT = 88;
 
 const legFields = {
   ifindex: [36, 4],
   seqDelta: [40, 4],
   tsDelta: [44, 4],
-  cut: [48, 4],
-  end: [52, 4],
-  finEnd: [56, 4],
-  ack: [60, 4],
-  edgeAck: [64, 4],
-  clockOffset: [68, 4],
-  segments: [72, 4],
-  active: [76, 4],
-  way: [80, 4],
-  flags: [84, 4],
-  edgeWindow: [88, 2],
-  limit: [90, 2],
-  peerScale: [92, 1],
-  ownScale: [93, 1],
-  state: [94, 1],
-  promised: [96, 4],
-  told: [100, 4],
+  flags: [48, 4],
+  limit: [52, 2],
+  peerScale: [54, 1],
+  ownScale: [55, 1],
+  state: [56, 1],
+  end: [64, 4],
+  ack: [68, 4],
+  promised: [72, 4],
+  segments: [76, 4],
+  active: [80, 4],
+  cut: [84, 4],
+  finEnd: [96, 4],
+  edgeAck: [100, 4],
+  clockOffset: [104, 4],
+  way: [108, 4],
+  edgeWindow: [112, 2],
+  told: [114, 2],
 } as const;
 
 const slotFields = {
-  phase: [232, 4],
-  owner: [236, 4],
-  ended: [240, 4],
-  generation: [244, 2],
-  family: [246, 1],
-  reason: [247, 1],
+  phase: [60, 4],
+  ended: [116, 4],
+  generation: [188, 2],
+  family: [190, 1],
+  reason: [191, 1],
+  owner: [244, 4],
 } as const;
 
 /** One connection as a segment from its peer names it. */
@@ -70,7 +71,7 @@ export function slotBytes(legs: [Connection & LegState, Connection & LegState], 
       const [offset, size] = legFields[name];
       bytes.writeUIntLE(leg[name] >>> 0, at + offset, size);
     }
-    bytes.writeBigUInt64LE(BigInt(leg.bytes), at + 104);
+    bytes.writeBigUInt64LE(BigInt(leg.bytes), at + BYTES_AT);
   });
   for (const name of Object.keys(slotFields) as (keyof typeof slotFields)[]) {
     const [offset, size] = slotFields[name];
@@ -85,7 +86,7 @@ export function readLeg(slot: Uint8Array, side: number): LegState {
   const fields = Object.fromEntries(
     names.map((name) => [name, bytes.readUIntLE(legFields[name][0], legFields[name][1])]),
   );
-  return { ...(fields as Record<keyof typeof legFields, number>), bytes: Number(bytes.readBigUInt64LE(104)) };
+  return { ...(fields as Record<keyof typeof legFields, number>), bytes: Number(bytes.readBigUInt64LE(BYTES_AT)) };
 }
 
 export function readSlot(slot: Uint8Array): SlotState {
