@@ -4,7 +4,7 @@
  * Read in this order:
  *   packet_maps.h      what is known, who counts
  *   packet_parse.h     from a packet to a segment
- *   packet_relay.h     steady state: rewrite (packet_rewrite.h) and redirect
+ *   packet_relay.h     steady state: rewrite (packet_usual.h, packet_rewrite.h) and redirect
  *   packet_next_hop.h  out of the other leg
  *   packet_track.h     FIN, RST, acknowledgements: the state machine's events
  *   packet_transit.h   while local sockets still own bytes: cut, copy, correct
@@ -35,6 +35,7 @@
 #include "packet_rewrite.h"
 #include "packet_track.h"
 #include "packet_relay.h"
+#include "packet_usual.h"
 #include "packet_transit.h"
 #include "packet_syn.h"
 #include "packet_guard.h"
@@ -46,6 +47,7 @@ static __always_inline int relay(struct __sk_buff *skb, __u32 l2)
 	struct segment seg = {};
 	struct splice_key key;
 	__u32 *leg;
+	int action;
 
 	switch (parse(skb, l2, 0, &seg, &key)) {
 	case PARSED_SEGMENT:
@@ -68,8 +70,7 @@ static __always_inline int relay(struct __sk_buff *skb, __u32 l2)
 	if (!flow || flow->phase == SPLICE_PHASE_FREE)
 		return leave(SPLICE_COUNT_NO_FLOW, TC_ACT_UNSPEC);
 	if (flow->phase == SPLICE_PHASE_TRANSIT) {
-		int action = relay_transit(skb, flow, &seg);
-
+		action = relay_transit(skb, flow, &seg);
 		if (action != ACT_RELAY)
 			return action;
 	}
@@ -80,7 +81,8 @@ static __always_inline int relay(struct __sk_buff *skb, __u32 l2)
 		forget_keys(flow);
 		return leave(SPLICE_COUNT_LOCAL_REUSE, TC_ACT_UNSPEC);
 	}
-	return relay_released(skb, flow, &seg);
+	action = relay_usual(skb, flow, &seg);
+	return action != ACT_UNUSUAL ? action : relay_released(skb, flow, &seg);
 }
 
 SEC("tc")

@@ -85,7 +85,7 @@ static __always_inline int guard(struct __sk_buff *skb, __u32 l2)
 	__u32 *leg;
 
 	if (skb->mark == SPLICE_MARK_RELAY) {
-		if (l2)
+		if (l2 && is_learning())
 			learn_next_hop(skb);
 		return leave(SPLICE_COUNT_GUARD_RELAYED, TC_ACT_UNSPEC);
 	}

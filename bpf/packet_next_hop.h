@@ -77,6 +77,14 @@ static __always_inline int send_out(struct __sk_buff *skb, struct segment *seg, 
 	return bpf_redirect_neigh(y->ifindex, 0, 0, 0);
 }
 
+static __always_inline int is_learning(void)
+{
+	__u32 zero = 0;
+	__u32 *learn = bpf_map_lookup_elem(&learning, &zero);
+
+	return learn && *learn;
+}
+
 /* At egress of an Ethernet device, for a relayed frame that may be the one to learn from. */
 FUNCTION int learn_next_hop(struct __sk_buff *skb)
 {
