@@ -196,7 +196,7 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		return leave(SPLICE_COUNT_DROP_CHECKSUM, TC_ACT_SHOT);
 	both = bpf_map_lookup_elem(&sockets, &zero);
 	if (!both)
-		return TC_ACT_SHOT;
+		return leave(SPLICE_COUNT_DROP_REWRITE, TC_ACT_SHOT);
 	lx = &both->x;
 	ly = &both->y;
 	has_lx = look(skb, flow, seg->side, lx);
@@ -230,9 +230,10 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 
 	if (x->way != SPLICE_WAY_FAST || seg->extra) {
 		track(flow, seg);
-		count(SPLICE_COUNT_LOCAL_SLOW);
-		if (!for_relayed || seg->extra)
+		if (!for_relayed || seg->extra) {
+			count(SPLICE_COUNT_LOCAL_SLOW);
 			return to_socket(skb, flow, seg, lx, 0);
+		}
 		/* The whole goes to LX; to Y, bare, what it says of Y's relayed bytes. */
 		copy_to_socket(skb, SPLICE_MARK_WHOLE);
 		if (trim(skb, seg))

@@ -284,6 +284,7 @@ export const PACKET_COUNTER_NAMES = [
 
 /** Counters of what happens on the way to an exit; each of the others is one. */
 export const PACKET_NOTES = [
+  'relayed-ack',
   'cut',
   'wait-proof',
   'wait-next',

@@ -15,7 +15,7 @@
 	/* Ingress, relay. */                                                                 \
 	X(RELAYED, 4)          /* rewritten and sent out on the other leg */                  \
 	X(RELAYED_TRANSIT, 5)  /* the same while local sockets still exist */                 \
-	X(RELAYED_ACK, 6)      /* payload went to the socket, its acknowledgement to the other leg */ \
+	X(RELAYED_ACK, 6)      /* note: only its acknowledgement, the payload went to the socket */ \
 	/* Ingress, given to the local socket of a flow in transit. */                        \
 	X(LOCAL_SLOW, 7)       /* the direction is not cut over yet */                        \
 	X(LOCAL_OLD, 8)        /* bytes before the cut, come again */                         \
