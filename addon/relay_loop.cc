@@ -34,13 +34,6 @@ void CloseSockets(const Flow& flow, int reason) {
   close(flow.upstream);
 }
 
-// Both halves have ended in the pump, but a direction is relayed: only the packets know when the
-// peers have had all, and they say so.
-bool RelayedStill(Flow* flow) {
-  return flow->packet != nullptr && flow->packet->installed() &&
-         !flow->packet->Leave(flow->client, flow->upstream);
-}
-
 }  // namespace
 
 uint64_t RelayLoop::NowMs() {
@@ -96,22 +89,7 @@ bool RelayLoop::Counters(uint64_t id, FlowWords* out) {
           now > active ? static_cast<double>(now - active) : 0,
           0,
           0};
-  if (flow.packet == nullptr) return true;
-  const Transit& packet = *flow.packet;
-  switch (packet.status()) {
-    case PacketStatus::kReleased: return false;
-    case PacketStatus::kTransit:
-      (*out)[0] = std::max((*out)[0], static_cast<double>(packet.bytes(SPLICE_CLIENT)));
-      (*out)[1] = std::max((*out)[1], static_cast<double>(packet.bytes(SPLICE_SERVER)));
-      if (packet.has_fin()) (*out)[2] = SPLICE_FLOW_TEARDOWN;
-      (*out)[3] = std::min((*out)[3], static_cast<double>(packet.idle_ms(now)));
-      break;
-    case PacketStatus::kYoung:
-    case PacketStatus::kRefused: break;
-  }
-  (*out)[4] = static_cast<double>(packet.status());
-  (*out)[5] = packet.answer();
-  return true;
+  return flow.packet == nullptr || CountPacket(*flow.packet, now, out);
 }
 
 bool RelayLoop::Detail(uint64_t id, DetailWords* out) {
@@ -158,15 +136,19 @@ void RelayLoop::Admit(Flow* flow) {
 }
 
 bool RelayLoop::End(uint64_t id) {
-  Flow* flow;
+  Flow* flow = nullptr;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     const auto found = flows_.find(id);
-    if (found == flows_.end()) return false;
-    flow = found->second.get();
+    if (found != flows_.end()) flow = found->second.get();
+  }
+  if (flow == nullptr || flow->over) {
+    // It may have gone to the table between the order and now.
+    if (!inline_ && policy_.table != nullptr) policy_.table->End(policy_.owner, id);
+    return flow != nullptr;
   }
   now_ms_ = NowMs();
-  if (!flow->over) Finish(flow, SPLICE_CLOSE_ABORTED, 0);
+  Finish(flow, SPLICE_CLOSE_ABORTED, 0);
   return true;
 }
 
@@ -352,13 +334,6 @@ void RelayLoop::Finish(Flow* flow, int reason, int error) {
   } else {
     reports_->Push(report);
   }
-}
-
-// What packets move passes the pump by.
-uint64_t RelayLoop::IdleSince(const Flow& flow) const {
-  const uint64_t active = flow.active_ms.load(std::memory_order_relaxed);
-  if (flow.packet == nullptr || !flow.packet->installed()) return active;
-  return std::max(active, now_ms_ - std::min(now_ms_, flow.packet->idle_ms(now_ms_)));
 }
 
 // Looks again when the next flow may be due, but for no flow more often than eight times in its

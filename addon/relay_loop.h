@@ -88,7 +88,8 @@ class RelayLoop {
 
   // Begins to carry a flow that was inserted.
   void Admit(Flow* flow);
-  // Ends a flow by RST to both sides; false when it is not here.
+  // Ends a flow by RST to both sides, also when it has gone from this thread to packets meanwhile;
+  // false when it is not here.
   bool End(uint64_t id);
   // One wait and all that follows from it. `wake` is called when the descriptor that the caller
   // added to the epoll set with a null pointer is readable.
@@ -119,13 +120,16 @@ class RelayLoop {
   void Unwatch(Flow* flow);
   void Finish(Flow* flow, int reason, int error);
   void ExpireIdle();
-  uint64_t IdleSince(const Flow& flow) const;
 
   // relay_packet.cc: flows on their way from the pump to packets.
   void TryPacket(Flow* flow);
   void InstallPacket(Flow* flow);
   void PollPackets();
   void StepPacket(Flow* flow);
+  static bool RelayedStill(Flow* flow);
+  uint64_t IdleSince(const Flow& flow) const;
+  // Any thread.
+  static bool CountPacket(const Transit& packet, uint64_t now_ms, FlowWords* out);
   void GiveUpSockets(Flow* flow);
   void Arm(Flow* flow, uint64_t due_ms);
   void Forget(Flow* flow);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Stage splice in a relay loop: when a flow goes over from the pump to packets, and what that
 // means for its sockets. On the loop's thread.
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -13,13 +15,25 @@
 namespace symsplice {
 namespace {
 
-// The kernel is done with the connection, or has left the rest of it to TIME-WAIT: it was both
-// sockets' last word, and the programs, who find sockets by address, cannot see it any more.
-bool IsClosed(int fd) {
+constexpr uint64_t kOwesWaitMs = 16;
+
+int TcpState(int fd) {
   tcp_info info{};
   socklen_t length = sizeof info;
-  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
-         info.tcpi_state == TCP_CLOSE;
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 ? info.tcpi_state : 0;
+}
+
+// The kernel is done with the connection, or has left the rest of it to TIME-WAIT: it was both
+// sockets' last word, and the programs, who find sockets by address, cannot see it any more.
+bool IsClosed(int fd) { return TcpState(fd) == TCP_CLOSE; }
+
+// A FIN that was read, here or by whoever had the socket before, has a place in one stream; before
+// it is passed on it has none in the other, and the numbers of the two would differ by one.
+bool OwesFin(int fd, bool open) {
+  const int state = open ? TcpState(fd) : 0;
+  int unread = 0;
+  return (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING) &&
+         ioctl(fd, SIOCINQ, &unread) == 0 && unread == 0;
 }
 
 }  // namespace
@@ -42,6 +56,10 @@ void RelayLoop::TryPacket(Flow* flow) {
 }
 
 void RelayLoop::InstallPacket(Flow* flow) {
+  if (OwesFin(flow->client, flow->up_open) || OwesFin(flow->upstream, flow->down_open)) {
+    Arm(flow, now_ms_ + kOwesWaitMs);
+    return;
+  }
   const Ownership ownership{policy_.owner, flow->id, flow->started_ms, flow->idle_ms};
   const PacketTable::Pair pair{flow->client,
                                flow->upstream,
@@ -84,6 +102,35 @@ void RelayLoop::StepPacket(Flow* flow) {
     case Transit::Step::kRefused:
       return;
   }
+}
+
+// Both halves have ended in the pump, but a direction is relayed: only the packets know when the
+// peers have had all, and they say so.
+bool RelayLoop::RelayedStill(Flow* flow) {
+  return flow->packet != nullptr && flow->packet->installed() &&
+         !flow->packet->Leave(flow->client, flow->upstream);
+}
+
+// What packets move passes the pump by.
+uint64_t RelayLoop::IdleSince(const Flow& flow) const {
+  const uint64_t active = flow.active_ms.load(std::memory_order_relaxed);
+  if (flow.packet == nullptr || !flow.packet->installed()) return active;
+  return std::max(active, now_ms_ - std::min(now_ms_, flow.packet->idle_ms(now_ms_)));
+}
+
+// Corrects and completes what the pump counts; false when the flow has been given up.
+bool RelayLoop::CountPacket(const Transit& packet, uint64_t now_ms, FlowWords* out) {
+  const PacketStatus status = packet.status();
+  if (status == PacketStatus::kReleased) return false;
+  if (status == PacketStatus::kTransit) {
+    (*out)[0] = std::max((*out)[0], static_cast<double>(packet.bytes(SPLICE_CLIENT)));
+    (*out)[1] = std::max((*out)[1], static_cast<double>(packet.bytes(SPLICE_SERVER)));
+    if (packet.has_fin()) (*out)[2] = SPLICE_FLOW_TEARDOWN;
+    (*out)[3] = std::min((*out)[3], static_cast<double>(packet.idle_ms(now_ms)));
+  }
+  (*out)[4] = static_cast<double>(status);
+  (*out)[5] = packet.answer();
+  return true;
 }
 
 // The flow lives on, but not here: no close, no report.

@@ -4,10 +4,12 @@
  * Read in this order:
  *   packet_maps.h      what is known, who counts
  *   packet_parse.h     from a packet to a segment
+ *   packet_checksum.h  its header, and whether that may be believed
  *   packet_relay.h     steady state: rewrite (packet_usual.h, packet_rewrite.h) and redirect
  *   packet_next_hop.h  out of the other leg
  *   packet_track.h     FIN, RST, acknowledgements: the state machine's events
- *   packet_transit.h   while local sockets still own bytes: cut, copy, correct
+ *   packet_socket.h    what the local sockets stand at
+ *   packet_transit.h   while they still own bytes: cut, copy, correct
  *   packet_syn.h       egress: what our SYN may offer
  *   packet_guard.h     egress: what local sockets may still say
  *   packet_control.h   asked by the engine: install, advance, cancel
@@ -76,8 +78,10 @@ static __always_inline int relay(struct __sk_buff *skb, __u32 l2)
 	}
 	if (is_copy(skb))
 		return leave(SPLICE_COUNT_DROP_LATE_COPY, TC_ACT_SHOT);
-	if (flow->phase == SPLICE_PHASE_ENDED && (seg.flags & TCP_SYN)) {
-		/* The tuple is used again (S9). */
+	if (flow->phase == SPLICE_PHASE_ENDED && (seg.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
+		/* The tuple is used again (S9). The answer to a SYN of ours finds no flow: the
+		 * guard has forgotten it. One that comes late must not reach the host (S10).
+		 */
 		forget_keys(flow);
 		return leave(SPLICE_COUNT_LOCAL_REUSE, TC_ACT_UNSPEC);
 	}

@@ -138,7 +138,8 @@ static __always_inline __u32 fill_leg(struct splice_flow_slot *flow, struct spli
 static __always_inline void track_socket_fins(struct splice_leg *x, struct splice_leg *y,
 					      struct local_socket *lx, struct local_socket *ly)
 {
-	if (has_ended_input(lx) && !(x->flags & SPLICE_LEG_FIN)) {
+	/* What the socket has taken is the true one, whatever was noted at the hook. */
+	if (has_ended_input(lx) && (!(x->flags & SPLICE_LEG_FIN) || x->fin_end != lx->rcv_nxt)) {
 		x->fin_end = lx->rcv_nxt;
 		__sync_fetch_and_or(&x->flags, SPLICE_LEG_FIN);
 		side_event(y, SPLICE_ON_FIN);
@@ -267,8 +268,7 @@ FUNCTION __u32 advance(struct __sk_buff *skb, struct splice_flow_slot *flow, __u
 	if (__sync_val_compare_and_swap(&flow->phase, SPLICE_PHASE_TRANSIT, SPLICE_PHASE_RELEASED) !=
 	    SPLICE_PHASE_TRANSIT)
 		return SPLICE_ANSWER_ENDED;
-	side_event(c, SPLICE_ON_RELEASE);
-	side_event(s, SPLICE_ON_RELEASE);
+	release_sides(c, s);
 	return SPLICE_ANSWER_DONE;
 }
 

@@ -77,6 +77,18 @@ static __always_inline int send_out(struct __sk_buff *skb, struct segment *seg, 
 	return bpf_redirect_neigh(y->ifindex, 0, 0, 0);
 }
 
+/* By words: the compiler would call memcmp(), which is not here. */
+static __always_inline int same_key(const struct splice_key *a, const struct splice_key *b)
+{
+	const __u32 *one = (const __u32 *)a, *two = (const __u32 *)b;
+	__u32 differ = 0;
+	__u32 i;
+
+	for (i = 0; i < sizeof(*a) / sizeof(*one); i++)
+		differ |= one[i] ^ two[i];
+	return !differ;
+}
+
 static __always_inline int is_learning(void)
 {
 	__u32 zero = 0;
@@ -92,20 +104,22 @@ FUNCTION int learn_next_hop(struct __sk_buff *skb)
 	struct segment seg = {};
 	struct splice_key key;
 	struct next_hop *hop;
-	__u32 zero = 0, slot;
-	__u32 *learn, *leg;
+	__u32 zero = 0, slot, leg;
+	__u32 *learn;
 
 	learn = bpf_map_lookup_elem(&learning, &zero);
 	if (!learn || !*learn)
 		return 0;
-	slot = (*learn - 1) >> 1;
-	hop = hop_of(*learn - 1);
+	leg = *learn - 1;
+	slot = leg >> 1;
+	hop = hop_of(leg);
 	if (!hop || parse(skb, ETH_HLEN, 1, &seg, &key) != PARSED_SEGMENT)
 		return 0;
-	/* A segment that had to wait for its neighbour comes later, and any may come before it. */
-	leg = bpf_map_lookup_elem(&legs, &key);
+	/* A segment that had to wait for its neighbour comes later, and any may come before it.
+	 * Asked of the slot, which the relay has just used, and not of `legs`: that may be cold.
+	 */
 	flow = bpf_map_lookup_elem(&flows, &slot);
-	if (!leg || !flow || *leg != *learn - 1)
+	if (!flow || !same_key(&key, &flow->leg[leg & 1].key))
 		return 0;
 	*learn = 0;
 	hop->leg = 0;
@@ -113,7 +127,7 @@ FUNCTION int learn_next_hop(struct __sk_buff *skb)
 		return 0;
 	hop->ifindex = skb->ifindex;
 	hop->tick = bpf_ktime_get_coarse_ns() >> SPLICE_TICK_SHIFT;
-	hop->leg = *leg + 1;
+	hop->leg = leg + 1;
 	return 0;
 }
 

@@ -148,6 +148,8 @@ static __always_inline int parse(struct __sk_buff *skb, __u32 l2, int outgoing,
 		}
 		if (ip->protocol != IPPROTO_TCP)
 			return ip->protocol == IPPROTO_ICMP ? PARSED_ICMP : PARSED_NOT_TCP;
+		if (ip->ihl < sizeof(*ip) / 4)
+			return PARSED_SHORT;
 		seg->ip6 = 0;
 		seg->extra = ip->ihl * 4 - sizeof(*ip);
 		total = bpf_ntohs(ip->tot_len);

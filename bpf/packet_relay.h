@@ -23,7 +23,7 @@ static __always_inline int too_big(struct __sk_buff *skb, struct segment *seg, s
 
 /* What a router owes every packet, and ECN where only one leg has it. 0: go on. */
 static __always_inline int router_duties(struct __sk_buff *skb, struct segment *seg,
-					 struct splice_leg *y, int *action)
+					 struct splice_leg *x, struct splice_leg *y, int *action)
 {
 	void *data = data_of(skb), *end = end_of(skb);
 	__u32 hops, ecn;
@@ -48,9 +48,10 @@ static __always_inline int router_duties(struct __sk_buff *skb, struct segment *
 		return 1;
 	}
 	/* The receiver could not echo the mark, so the sender would never slow down: the loss
-	 * of the segment tells it (RFC 6040 section 4.2).
+	 * of the segment tells it (RFC 6040 section 4.2). A sender without ECN made no mark, and
+	 * would not get around losing every segment.
 	 */
-	if (ecn == ECN_CE && !(y->flags & SPLICE_LEG_ECN)) {
+	if (ecn == ECN_CE && (x->flags & SPLICE_LEG_ECN) && !(y->flags & SPLICE_LEG_ECN)) {
 		*action = leave(SPLICE_COUNT_DROP_CE, TC_ACT_SHOT);
 		return 1;
 	}
@@ -72,7 +73,7 @@ FUNCTION int relay_released(struct __sk_buff *skb, struct splice_flow_slot *flow
 		return leave(SPLICE_COUNT_DROP_FRAGMENT, TC_ACT_SHOT);
 	if (seg->extra && (seg->ip6 || remove_options(skb, seg)))
 		return leave(SPLICE_COUNT_DROP_EXTENSION, TC_ACT_SHOT);
-	if (router_duties(skb, seg, y, &action))
+	if (router_duties(skb, seg, x, y, &action))
 		return action;
 	if (too_big(skb, seg, y))
 		return answer_too_big(skb, flow, seg);

@@ -11,9 +11,6 @@
 #ifndef SPLICE_PACKET_TRACK_H
 #define SPLICE_PACKET_TRACK_H
 
-/* A FIN that claims to be further on than this is not believed. */
-#define AHEAD_MOST (1u << 30)
-
 /* A window may have shrunk behind what was sent into it. */
 #define OVERRUN_MOST (1u << 20)
 
@@ -24,17 +21,25 @@ static __always_inline void promise(struct splice_leg *y, __u32 edge)
 		y->promised = edge;
 }
 
-/* To ENDED, once, whoever comes first. */
+/* Whether the peer of `x` can have sent up to `end`: the other peer allows it, or has allowed it. */
+static __always_inline int is_promised(struct splice_leg *x, struct splice_leg *y, __u32 end)
+{
+	return !splice_after(splice_map_seq(end, x->seq_delta), y->promised + OVERRUN_MOST);
+}
+
+/* To ENDED, once, whoever comes first. Why and when are there before anybody can see that; of two
+ * who come at once either reason is true.
+ */
 static __always_inline void end_flow(struct splice_flow_slot *flow, __u32 slot, __u32 reason)
 {
 	__u32 phase = flow->phase;
 
 	if (phase != SPLICE_PHASE_TRANSIT && phase != SPLICE_PHASE_RELEASED)
 		return;
-	if (__sync_val_compare_and_swap(&flow->phase, phase, SPLICE_PHASE_ENDED) != phase)
-		return;
 	flow->reason = reason;
 	flow->ended = bpf_ktime_get_coarse_ns() >> SPLICE_TICK_SHIFT;
+	if (__sync_val_compare_and_swap(&flow->phase, phase, SPLICE_PHASE_ENDED) != phase)
+		return;
 	tell(flow, slot, SPLICE_PACKET_ENDED);
 }
 
@@ -81,7 +86,10 @@ static __always_inline void track_fin(struct splice_leg *x, struct splice_leg *y
 	/* What y's peer has acknowledged of x's stream: a FIN before that is no FIN. */
 	__u32 known = splice_map_ack(y->ack, x->seq_delta);
 
-	if ((x->flags & SPLICE_LEG_FIN) || seg->end - known > AHEAD_MOST)
+	if (!splice_after(seg->end, known) || !is_promised(x, y, seg->end))
+		return;
+	/* Until one is acknowledged the latest counts: the true one comes last, and again. */
+	if ((x->flags & SPLICE_LEG_FIN) && y->state >= SPLICE_SIDE_SHUTDOWN)
 		return;
 	x->fin_end = seg->end;
 	__sync_fetch_and_or(&x->flags, SPLICE_LEG_FIN);
@@ -113,6 +121,19 @@ static __always_inline void end_if_shut(struct splice_flow_slot *flow, __u32 slo
 	end_flow(flow, slot, SPLICE_CLOSE_END);
 }
 
+/* The local sockets own nothing any more. A FIN that passes on another processor may move a side at
+ * this moment, and be written over; its flag is out before, so that it can be made up for.
+ */
+static __always_inline void release_sides(struct splice_leg *x, struct splice_leg *y)
+{
+	side_event(x, SPLICE_ON_RELEASE);
+	side_event(y, SPLICE_ON_RELEASE);
+	if (__sync_fetch_and_or(&y->flags, 0) & SPLICE_LEG_FIN)
+		side_event(x, SPLICE_ON_FIN);
+	if (__sync_fetch_and_or(&x->flags, 0) & SPLICE_LEG_FIN)
+		side_event(y, SPLICE_ON_FIN);
+}
+
 static __always_inline void track(struct splice_flow_slot *flow, struct segment *seg)
 {
 	struct splice_leg *x = &flow->leg[seg->side & 1];
@@ -137,8 +158,7 @@ static __always_inline void track(struct splice_flow_slot *flow, struct segment 
 		}
 		track_fin(x, y, seg);
 	}
-	if ((splice_s32)advance > 0 &&
-	    !splice_after(splice_map_seq(seg->end, x->seq_delta), y->promised + OVERRUN_MOST)) {
+	if ((splice_s32)advance > 0 && is_promised(x, y, seg->end)) {
 		x->end = seg->end;
 		x->bytes += advance - (seg->flags & TCP_FIN);
 	}

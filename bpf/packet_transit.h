@@ -137,8 +137,7 @@ static __always_inline int lost_socket(struct splice_flow_slot *flow, struct seg
 		/* Every segment is relayed already. */
 		if (__sync_val_compare_and_swap(&flow->phase, SPLICE_PHASE_TRANSIT,
 						SPLICE_PHASE_RELEASED) == SPLICE_PHASE_TRANSIT) {
-			side_event(&flow->leg[0], SPLICE_ON_RELEASE);
-			side_event(&flow->leg[1], SPLICE_ON_RELEASE);
+			release_sides(&flow->leg[0], &flow->leg[1]);
 			tell(flow, seg->slot, SPLICE_PACKET_RELEASED);
 		}
 		return 1;
@@ -216,8 +215,9 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		__sync_fetch_and_or(&x->flags, SPLICE_LEG_SEEN);
 	if (x->way == SPLICE_WAY_SLOW && !seg->extra)
 		try_cut(skb, seg, x, y, lx, ly);
+	/* By what the stream has come to, not by this segment: its number may be forged. */
 	if (x->way == SPLICE_WAY_FAST)
-		x->cut = splice_ratchet(x->cut, seg->seq);
+		x->cut = splice_ratchet(x->cut, x->end);
 	/* LX judges a reset of its own connection; the engine sees the outcome. */
 	else if (seg->flags & TCP_RST)
 		return leave(SPLICE_COUNT_LOCAL_SLOW, TC_ACT_UNSPEC);
@@ -238,7 +238,7 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		copy_to_socket(skb, SPLICE_MARK_WHOLE);
 		if (trim(skb, seg))
 			return leave(SPLICE_COUNT_DROP_TRIM, TC_ACT_SHOT);
-		if (router_duties(skb, seg, y, &action))
+		if (router_duties(skb, seg, x, y, &action))
 			return action;
 		out.seq = ly->snd_nxt;
 		remember_edge(y, &out);
@@ -251,7 +251,7 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		count(SPLICE_COUNT_LOCAL_OLD);
 		return to_socket(skb, flow, seg, lx, 0);
 	}
-	if (router_duties(skb, seg, y, &action))
+	if (router_duties(skb, seg, x, y, &action))
 		return action;
 	if (too_big(skb, seg, y))
 		return answer_too_big(skb, flow, seg);

@@ -115,7 +115,7 @@ FUNCTION int relay_usual(struct __sk_buff *skb, struct splice_flow_slot *flow, s
 	    (seg->flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK ||
 	    ((x->flags ^ y->flags) & SPLICE_LEG_ECN) || too_big(skb, seg, y))
 		return ACT_UNUSUAL;
-	if (router_duties(skb, seg, y, &action))
+	if (router_duties(skb, seg, x, y, &action))
 		return action;
 	if (!change_usual(skb, seg, x, y, &sum, &addresses))
 		return ACT_UNUSUAL;

@@ -16,7 +16,6 @@
 struct net_device {
 	int ifindex;
 	unsigned int flags;
-	unsigned short type;
 };
 
 struct dst_entry {

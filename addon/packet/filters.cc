@@ -18,9 +18,10 @@
 namespace symsplice {
 namespace {
 
-// Handles of our filters: who made the qdisc below them.
-constexpr uint32_t kQdiscFound = 1;
-constexpr uint32_t kQdiscMade = 2;
+// Handles of our filters: who made the qdisc below them. No small numbers: `tc` gives those out, and
+// a filter of somebody else's with our priority and handle would be replaced.
+constexpr uint32_t kQdiscFound = 0x5eed0001;
+constexpr uint32_t kQdiscMade = 0x5eed0002;
 
 constexpr size_t kAnswer = 32 * 1024;
 
@@ -104,6 +105,16 @@ bpf_tc_hook HookOf(int ifindex, bpf_tc_attach_point point) {
   return hook;
 }
 
+bpf_tc_hook QdiscOf(int ifindex) {
+  return HookOf(ifindex, static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
+}
+
+// Unless somebody uses it: with the qdisc everybody's filters would go.
+void RemoveQdisc(int ifindex) {
+  bpf_tc_hook qdisc = QdiscOf(ifindex);
+  if (ListBoth(ifindex).empty()) bpf_tc_hook_destroy(&qdisc);
+}
+
 int Attach(int ifindex, bool egress, int program, uint32_t handle, uint32_t priority) {
   const bpf_tc_hook hook = HookOf(ifindex, egress ? BPF_TC_EGRESS : BPF_TC_INGRESS);
   LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program, .flags = BPF_TC_F_REPLACE,
@@ -121,9 +132,8 @@ void Detach(const Filter& filter) {
 }  // namespace
 
 int AttachFilters(int ifindex, const WatchPrograms& programs, uint32_t priority) {
-  bpf_tc_hook hook =
-      HookOf(ifindex, static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
-  const int created = bpf_tc_hook_create(&hook);
+  bpf_tc_hook qdisc = QdiscOf(ifindex);
+  const int created = bpf_tc_hook_create(&qdisc);
   if (created != 0 && created != -EEXIST) return -created;
   uint32_t handle = created == 0 ? kQdiscMade : kQdiscFound;
   for (const Filter& known : FindFilters(ifindex)) {
@@ -133,7 +143,10 @@ int AttachFilters(int ifindex, const WatchPrograms& programs, uint32_t priority)
   int error = Attach(ifindex, true, programs.egress, handle, priority);
   // The guard first: from the first relayed segment on it must correct what the sockets send.
   if (error == 0) error = Attach(ifindex, false, programs.ingress, handle, priority);
-  if (error != 0) DetachFilters(ifindex, priority);
+  if (error != 0) {
+    DetachFilters(ifindex, priority);
+    if (created == 0) RemoveQdisc(ifindex);
+  }
   return error;
 }
 
@@ -146,12 +159,7 @@ int DetachFilters(int ifindex, uint32_t priority) {
     Detach(filter);
     removed++;
   }
-  // With the qdisc everybody's filters would go.
-  if (made && ListBoth(ifindex).empty()) {
-    bpf_tc_hook hook =
-        HookOf(ifindex, static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
-    bpf_tc_hook_destroy(&hook);
-  }
+  if (made) RemoveQdisc(ifindex);
   return removed;
 }
 

@@ -96,7 +96,7 @@ void Packet::Init(Napi::Env env, Napi::Object exports) {
   exports.Set("packetUninstall", Napi::Function::New<Uninstall>(env, "packetUninstall"));
 }
 
-// new Packet(object: bytes, { flows, portLow, portHigh, timeWaitMs }, onReports)
+// new Packet(object: bytes, { flows, portLow, portHigh, timeWaitMs, pinDirectory? }, onReports)
 Packet::Packet(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Packet>(info) {
   Napi::Env env = info.Env();
   PacketSettings settings;

@@ -17,6 +17,7 @@ namespace {
 
 constexpr char kName[] = "packet";
 constexpr size_t kEthernetHeader = 14;
+
 }  // namespace
 
 BpfResult Plane::Load(std::span<const uint8_t> bytes, const PlaneSettings& settings,
@@ -102,6 +103,12 @@ BpfResult Plane::Open(std::span<const uint8_t> bytes, const PlaneSettings& setti
   } else {
     while (taken.count(plane->priority_) != 0 && plane->priority_ < kLastPriority) {
       plane->priority_++;
+    }
+    if (taken.count(plane->priority_) != 0) {
+      return BpfFailure{BpfFailure::Kind::kSystem,
+                        "packet: data planes of other builds have all places; end their flows by "
+                        "\"splice-ctl uninstall\"",
+                        ENOSPC, "tc"};
     }
   }
   const PlaneAbout about{SPLICE_ABI_VERSION, plane->flows_, settings.port_low, settings.port_high};

@@ -46,7 +46,14 @@ void TakeMap(BpfHandle map, Remains* out) {
   bpf_map_info info{};
   uint32_t length = sizeof info;
   if (map.fd() < 0 || bpf_obj_get_info_by_fd(map.fd(), &info, &length) != 0) return;
-  if (std::strcmp(info.name, "flows") == 0) out->flows = info.max_entries;
+  if (std::strcmp(info.name, "flows") == 0) {
+    out->flows = info.max_entries;
+    out->slot_bytes = info.value_size;
+  }
+  if (std::strcmp(info.name, "legs") == 0 &&
+      (info.key_size != sizeof(splice_key) || info.value_size != sizeof(uint32_t))) {
+    return;
+  }
   if (std::strcmp(info.name, "about") == 0) {
     PlaneAbout about{};
     const uint32_t zero = 0;
@@ -85,8 +92,12 @@ int ReadByNumber(Remains* out) {
     if (error != 0) continue;
     out->program = facts.name;
     out->tag = facts.tag;
-    for (const uint32_t id : facts.maps) TakeMap(BpfHandle(bpf_map_get_fd_by_id(id)), out);
-    return out->Map("legs") >= 0 && out->Map("flows") >= 0 ? 0 : EPERM;
+    for (const uint32_t id : facts.maps) {
+      BpfHandle map(bpf_map_get_fd_by_id(id));
+      if (map.fd() < 0) return errno;
+      TakeMap(std::move(map), out);
+    }
+    return out->Map("legs") >= 0 && out->Map("flows") >= 0 ? 0 : EPROTO;
   }
   return error;
 }
@@ -101,6 +112,13 @@ int Remains::Map(const std::string& name) const {
   const auto found = std::find_if(maps.begin(), maps.end(),
                                   [&](const auto& entry) { return entry.first == name; });
   return found == maps.end() ? -1 : found->second.fd();
+}
+
+bool Remains::Slot(uint32_t index, splice_flow_slot* out) const {
+  std::vector<unsigned char> bytes(std::max<size_t>(slot_bytes, sizeof *out));
+  if (bpf_map_lookup_elem(Map("flows"), &index, bytes.data()) != 0) return false;
+  std::memcpy(out, bytes.data(), sizeof *out);
+  return true;
 }
 
 BpfResult FindRemains(const std::string& pin_parent, std::vector<Remains>* out) {
@@ -124,6 +142,12 @@ BpfResult FindRemains(const std::string& pin_parent, std::vector<Remains>* out) 
                         "CAP_SYS_ADMIN can adopt or remove it: " +
                             std::generic_category().message(error),
                         error, "BPF_PROG_GET_FD_BY_ID"};
+    }
+    if (error == EPROTO) {
+      return BpfFailure{BpfFailure::Kind::kSystem,
+                        "packet: an earlier process left a data plane that this version cannot "
+                        "read: remove it by that version's \"splice-ctl uninstall\"",
+                        error, "BPF_MAP_GET_FD_BY_ID"};
     }
     // Any other error: the filters went away while we looked.
     if (error == 0) out->push_back(std::move(remains));

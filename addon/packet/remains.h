@@ -48,6 +48,7 @@ struct Remains {
   uint32_t priority = 0;
   uint32_t abi = 0;      // 0 when it does not say
   uint32_t flows = 0;    // slots
+  uint32_t slot_bytes = 0;  // of each; another version's may be longer than ours
   std::string program = {};  // one of its programs, and that one's tag
   std::string tag = {};
   std::vector<Filter> filters = {};
@@ -55,9 +56,11 @@ struct Remains {
 
   // -1 when it has none of that name.
   int Map(const std::string& name) const;
+  // What of a slot we know; false when there is none of that number.
+  bool Slot(uint32_t index, splice_flow_slot* out) const;
 };
 
-// All of them; a failure when one is there and may not be looked into. `pin_parent`: see pins.h.
+// All of them; a failure when one is there that may not, or cannot, be looked into. `pin_parent`: see pins.h.
 BpfResult FindRemains(const std::string& pin_parent, std::vector<Remains>* out);
 
 // What a `legs` map for so many flows holds, at about this moment.

@@ -22,6 +22,7 @@ namespace {
 constexpr uint64_t kGraceMs = 5;
 // How long a program may still be at work on a slot whose keys are deleted.
 constexpr uint64_t kCoolingMs = 1000;
+
 bool IsReset(int reason) {
   return reason != SPLICE_CLOSE_END;
 }

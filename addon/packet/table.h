@@ -7,8 +7,8 @@
 // janitor looks after it), kEnded (reported; it relays what comes late until its time is over),
 // kCooling (keys deleted; a processor may still be inside of a program that has seen it), free.
 //
-// Any thread. One lock guards all; test runs and deletions of keys are made under it, so that no
-// key of a new flow can be deleted for an old one's.
+// Any thread. One lock guards all; flows are installed and removed under it. A relay loop asks for
+// its own flow's steps (Advance, Cancel) without: nobody else touches the slot of a flow in transit.
 #pragma once
 
 #include <array>
@@ -184,6 +184,8 @@ class PacketTable {
 
   explicit PacketTable(const PacketSettings& settings);
   BpfResult TakeRight();
+  // Who came to see whose the right is has seen it.
+  void ForgetAskers() const;
   BpfResult Start(std::span<const uint8_t> bytes);
   void FindLeft();
   void HoldForeignPorts();

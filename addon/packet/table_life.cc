@@ -65,11 +65,11 @@ std::string Holder() {
 BpfResult PacketTable::TakeRight() {
   sockaddr_un name;
   const socklen_t length = RightName(&name);
-  right_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  right_ = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (right_ < 0) return SystemFailure("no socket", errno, "socket");
   if (bind(right_, reinterpret_cast<sockaddr*>(&name), length) == 0) {
-    // Nobody is ever accepted: a connection only tells whose it is.
-    listen(right_, 0);
+    // A connection only tells whose it is: see ForgetAskers().
+    listen(right_, SOMAXCONN);
     return std::nullopt;
   }
   if (errno != EADDRINUSE) return SystemFailure("cannot take the right to it", errno, "bind");
@@ -77,6 +77,10 @@ BpfResult PacketTable::TakeRight() {
                     "packet: " + Holder() + " has the packet backend of this network namespace; "
                     "stop it, or use another backend",
                     EBUSY, "bind"};
+}
+
+void PacketTable::ForgetAskers() const {
+  for (int fd; (fd = accept4(right_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) close(fd);
 }
 
 BpfResult PacketTable::Open(std::span<const uint8_t> bytes, const PacketSettings& settings,
@@ -198,11 +202,12 @@ BpfResult PacketTable::Uninstall(const std::string& pin_parent, Removed* out) {
     // Always the first: each is deleted before the next is asked for.
     while (bpf_map_get_next_key(legs, nullptr, &key) == 0) {
       const bool known = bpf_map_lookup_elem(legs, &key, &leg) == 0;
-      if (bpf_map_delete_elem(legs, &key) != 0) break;
-      const uint32_t index = leg >> 1;
-      if (!known || bpf_map_lookup_elem(remains.Map("flows"), &index, &flow) != 0) continue;
+      // Gone meanwhile: a segment took it.
+      if (bpf_map_delete_elem(legs, &key) != 0 && errno != ENOENT) break;
+      if (!known || !remains.Slot(leg >> 1, &flow)) continue;
       for (const splice_leg& each : flow.leg) bpf_map_delete_elem(legs, &each.key);
-      if (flow.phase != SPLICE_PHASE_ENDED) SendResets(flow);
+      if (flow.phase == SPLICE_PHASE_ENDED) continue;
+      SendResets(flow);
       out->flows++;
     }
     for (const Filter& filter : remains.filters) {

@@ -76,6 +76,7 @@ void PacketTable::OnEvent(const splice_packet_event& event) {
 }
 
 void PacketTable::Sweep() {
+  ForgetAskers();
   {
     std::lock_guard<std::mutex> lock(mutex_);
     const uint64_t now = NowMs();
@@ -168,8 +169,7 @@ void PacketTable::SweepForeign() {
       uint32_t leg = 0;
       splice_flow_slot flow;
       if (bpf_map_lookup_elem(legs, &key, &leg) != 0) continue;
-      const uint32_t slot = leg >> 1;
-      if (bpf_map_lookup_elem(remains.Map("flows"), &slot, &flow) != 0) continue;
+      if (!remains.Slot(leg >> 1, &flow)) continue;
       const bool over = flow.phase == SPLICE_PHASE_ENDED &&
                         MsOfTicks(TicksSince(flow.ended)) >= settings_.time_wait_ms;
       // Some of its bytes went with the process.

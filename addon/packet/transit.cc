@@ -36,6 +36,12 @@ void SetUnsent(int fd, int bytes) {
   setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
 }
 
+// Reading steps over an urgent byte that is not inline: one that one stream has and the other not.
+void KeepUrgent(int fd) {
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+}
+
 // On and off again makes the kernel send a window probe, which the peer must answer.
 void Probe(int fd) {
   int value = 1;
@@ -54,6 +60,8 @@ bool Transit::Due(uint64_t bytes, uint64_t age_ms) const {
 }
 
 bool Transit::Install(const Ownership& ownership, const PacketTable::Pair& pair) {
+  KeepUrgent(pair.client);
+  KeepUrgent(pair.upstream);
   const PacketTable::Installed installed = policy_.table->Install(ownership, pair);
   if (installed.answer != SPLICE_ANSWER_DONE) {
     Refuse(installed.answer);

@@ -63,7 +63,11 @@ async function measureScale(bed, fillMap, one, capacity, seconds) {
  */
 export async function measureScaleOnce(bed, fillMap, cases, capacity, seconds) {
   const rows = [];
-  for (const one of cases) rows.push(await measureScale(bed, fillMap, one, capacity, seconds));
+  for (const one of cases) {
+    const row = await measureScale(bed, fillMap, one, capacity, seconds);
+    console.error(`${one.name}: ${row.ingressNs?.toFixed(0) ?? '-'} ns, ${row.cpuNs.toFixed(0)} ns of the machine`);
+    rows.push(row);
+  }
   const least = rows.find((row) => row.ingressNs !== undefined);
   return rows.map((row) => {
     const routed = rows.find(({ flows, depth, entries }) => flows === row.flows && depth === row.depth && !entries);

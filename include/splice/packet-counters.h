@@ -23,12 +23,12 @@
 	X(LOCAL_COPY, 10)      /* header of a relayed segment, for its acknowledgement */     \
 	X(LOCAL_SYN, 11)       /* a SYN on a living flow: the socket challenges it */         \
 	X(LOCAL_FRAGMENT, 12)  /* an IP fragment of a flow in transit: reassembled first */   \
-	X(LOCAL_ORPHAN, 13)    /* its flow has lost its sockets and was removed: the host resets it */ \
+	X(LOCAL_ORPHAN, 13)    /* its flow has lost a socket, or was removed for want of both */ \
 	X(LOCAL_REUSE, 14)     /* a SYN took an ended flow's place */                         \
 	/* Ingress, dropped. */                                                               \
 	X(DROP_LATE_COPY, 15)  /* a copy for a socket that was released meanwhile */          \
 	X(DROP_CHECKSUM, 16)   /* damaged, where its header would be believed: in transit, or FIN or RST */  \
-	X(DROP_CE, 17)         /* marked "congestion experienced" towards a leg without ECN (RFC 6040) */ \
+	X(DROP_CE, 17)         /* marked "congestion experienced", from a leg with ECN to one without (RFC 6040) */ \
 	X(DROP_TTL, 18)        /* hop limit used up */                                        \
 	X(DROP_FRAGMENT, 19)   /* an IP fragment of a flow without sockets */                 \
 	X(DROP_EXTENSION, 20)  /* IPv6 extension headers, or IPv4 options that did not come off */ \

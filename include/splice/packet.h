@@ -9,7 +9,8 @@
  * run of program `control` for everything that must be in step with the
  * sockets. From INSTALL on only BPF writes the slot, but for `owner`, until the
  * keys are deleted. A leg's fields are written by segments FROM its peer, but
- * for ifindex and edge_*, which are about segments TO its peer.
+ * for ifindex, edge_* and promised, which segments TO its peer write, too, and
+ * state, which both do.
  */
 #ifndef SPLICE_PACKET_H
 #define SPLICE_PACKET_H

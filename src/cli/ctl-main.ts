@@ -45,8 +45,16 @@ export async function ctlMain(environment: Environment, parts: CtlParts): Promis
   }
 }
 
-/** Milliseconds. */
-const parseWatch = (text: string): number => argument(() => Math.max(100, parseDuration(text, 'forbidden')));
+/** Between two looks, where nobody says otherwise. */
+const WATCH_MS = 1000;
+
+/** Milliseconds; no oftener than ten times a second. */
+const parseWatch = (text: string): number =>
+  argument(() => {
+    const ms = parseDuration(text, 'allowed');
+    if (ms === 0) throw new SpliceError('ERR_SPLICE_ARGUMENT', '0 leaves no time to read; write 1, or 500ms');
+    return Math.max(100, ms);
+  });
 
 const parsePins = (text: string): string => argument(() => parseDirectoryOrNone(text));
 
@@ -87,12 +95,12 @@ function buildProgram(context: CtlContext, finished: (code: ExitCode) => void): 
     .addOption(json())
     .addOption(control())
     .addOption(
-      new Option('--watch [SECONDS]', 'Again and again, until Ctrl-C; once a second if not said otherwise.')
-        .argParser(parseWatch)
-        .preset('1'),
+      new Option('--watch [SECONDS]', 'Again and again, until Ctrl-C; once a second if not said otherwise.').argParser(
+        parseWatch,
+      ),
     )
-    .action(async (options: SocketOptions & { readonly watch?: number }) =>
-      finished(await flows(context, { json: options.json === true, control: options.control, watchMs: options.watch })),
+    .action(async ({ json, control, watch }: SocketOptions & { readonly watch?: number | true }) =>
+      finished(await flows(context, { json: json === true, control, watchMs: watch === true ? WATCH_MS : watch })),
     );
   program
     .command('stats')

@@ -57,7 +57,8 @@ export async function runServer(options: RunOptions): Promise<ExitCode> {
     const actions = controlActions({ server, metrics, lifecycle, pid: environment.pid, startedAt });
     await openEndpoints({ config, actions, lifecycle, metrics, logger, endpoints, pid: environment.pid });
   } catch (error) {
-    await Promise.allSettled([...endpoints.map((close) => close()), server.stop()]);
+    // Flows that it has adopted are none of its own: they wait for one that can serve.
+    await Promise.allSettled([...endpoints.map((close) => close()), server.stop({ keep: true })]);
     throw error;
   }
 

@@ -75,7 +75,8 @@ function addSockmap(backends: Map<BackendName, Backend>): BackendCapability {
 /** The reason for people why a backend cannot be had, from what its making threw. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (errnoOf(error) !== EPERM) return error.message.split('\n')[0]!;
+  // The addon begins with the backend's name, and so does whoever shows the reason.
+  if (errnoOf(error) !== EPERM) return error.message.split('\n')[0]!.replace(/^packet: /, '');
   // The kernel shows others' programs to nobody with less; see "Run as a service" in the manual.
   if (syscallOf(error) === 'BPF_PROG_GET_FD_BY_ID') {
     return 'an earlier process left flows in the kernel, and to adopt them needs root, or CAP_SYS_ADMIN';

@@ -3,7 +3,9 @@
  * for `readLinks`, which looks into /sys/class/net. Attaches nothing.
  */
 import { readdirSync, readFileSync, existsSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
+import { errnoOf } from './errno-of.js';
 
 /** An interface, as sysfs shows it. */
 export interface Link {
@@ -51,6 +53,16 @@ export function nothingToWatch(links: readonly Link[], names: readonly string[] 
   return `no interface can be watched: ${said.join(', ')}`;
 }
 
+/** Of the interfaces that the operator names: why some are not watched, for people. */
+export function unwatchable(links: readonly Link[], names: readonly string[]): string[] {
+  return names.flatMap((name) => {
+    const link = links.find((known) => known.name === name);
+    if (link === undefined) return [`there is no interface ${name}`];
+    const verdict = judgeLink(link, names);
+    return 'skip' in verdict && verdict.skip !== 'not-named' ? [`${name} ${WORDS[verdict.skip](link)}`] : [];
+  });
+}
+
 const WORDS: Record<Exclude<Extract<LinkVerdict, { skip: unknown }>['skip'], 'not-named'>, (link: Link) => string> = {
   loopback: () => 'is loopback',
   down: () => 'is down',
@@ -58,14 +70,20 @@ const WORDS: Record<Exclude<Extract<LinkVerdict, { skip: unknown }>['skip'], 'no
   foreign: ({ type }) => `has link type ${type}`,
 };
 
-/** All interfaces of this network namespace; one that vanishes while we look is left out. */
+const { EMFILE, ENFILE } = constants.errno;
+
+/**
+ * All interfaces of this network namespace; one that vanishes while we look is left out.
+ * @throws when no descriptor is free: then nothing is known of any of them
+ */
 export function readLinks(directory = '/sys/class/net'): Link[] {
   return readdirSync(directory).flatMap((name): Link[] => {
     const read = (file: string): number => Number(readFileSync(join(directory, name, file), 'utf8').trim());
     try {
       const enslaved = existsSync(join(directory, name, 'master'));
       return [{ name, ifindex: read('ifindex'), type: read('type'), flags: read('flags'), enslaved }];
-    } catch {
+    } catch (error) {
+      if ([EMFILE, ENFILE].includes(errnoOf(error))) throw error;
       return [];
     }
   });

@@ -3,12 +3,11 @@
  * adopts what an earlier process left; watches the interfaces, and those that come up later; finds the source ports.
  * Runs on the engine's thread. Carries nothing: see packet-backend.ts.
  */
-import { constants, release } from 'node:os';
+import { release } from 'node:os';
 import { SpliceError } from '../errors.js';
 import { native, type ForeignPlane, type Packet, type PacketAdoption, type PacketSettings } from '../native.js';
 import { readBpfObject, translate } from './bpf-object.js';
-import { errnoOf } from './errno-of.js';
-import { judgeLink, nothingToWatch, readLinks, type Link } from './links.js';
+import { judgeLink, nothingToWatch, readLinks, unwatchable, type Link } from './links.js';
 import { atLeast, parseKernelVersion } from './machine-facts.js';
 import type { PacketChoice } from './packet-options.js';
 import { readSourcePorts, type ChosenPorts, type PortRange } from './source-ports.js';
@@ -59,7 +58,7 @@ export class PacketPlane {
       throw new SpliceError('ERR_SPLICE_SYSTEM', failure ?? nothingToWatch(links, this.#names));
     }
     this.adoption = packet.adopt(idleMs);
-    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer = setInterval(() => this.#lookAgain(), LOOK_MS);
     this.#timer.unref();
   }
 
@@ -82,7 +81,7 @@ export class PacketPlane {
     const [portLow, portHigh] = ports.range;
     const { flows, timeWaitMs, pinDirectory } = choice;
     const settings = { flows, portLow, portHigh, timeWaitMs, pinDirectory };
-    const packet = openOrSay(() => parts.open(settings, onReports));
+    const packet = parts.open(settings, onReports);
     try {
       return new PacketPlane(packet, ports.range, choice, idleMs, parts);
     } catch (error) {
@@ -96,6 +95,12 @@ export class PacketPlane {
     return [...this.#watched.values()];
   }
 
+  /** Why interfaces that should be watched are not, for people; empty when all are. */
+  get unwatched(): string[] {
+    const failures = [...this.#failed.values()];
+    return this.#names === 'auto' ? failures : [...failures, ...unwatchable(this.#parts.links(), this.#names)];
+  }
+
   /** What an operator should know of the data planes of other builds that were found. */
   get foreign(): readonly ForeignPlane[] {
     return this.adoption.foreign;
@@ -105,6 +110,15 @@ export class PacketPlane {
   close(keep: boolean): void {
     clearInterval(this.#timer);
     this.packet.close(keep);
+  }
+
+  // When all descriptors are taken nothing can be read; the process must not end of it. The next look is soon.
+  #lookAgain(): void {
+    try {
+      this.#look();
+    } catch {
+      // What is watched stays watched.
+    }
   }
 
   /** Watches what should be watched and is not yet; an interface that went away took its programs along. */
@@ -125,18 +139,5 @@ export class PacketPlane {
       }
     }
     return links;
-  }
-}
-
-function openOrSay(open: () => Packet): Packet {
-  try {
-    return open();
-  } catch (error) {
-    if (errnoOf(error) !== constants.errno.EBUSY) throw error;
-    throw new SpliceError(
-      'ERR_SPLICE_SYSTEM',
-      'another process of this network namespace has the packet backend: stop it, or run this one beside it on splice',
-      { cause: error },
-    );
   }
 }

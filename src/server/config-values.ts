@@ -77,7 +77,7 @@ export function parseInterfaces(value: unknown): readonly string[] | 'auto' {
       ? value.split(',')
       : [value];
   const names = parts.map((part) => (typeof part === 'string' ? part.trim() : ''));
-  // What the kernel takes: at most 15 bytes, no slash, no space.
+  // What the kernel takes: at most 15 bytes, no slash, no colon, no space.
   if (names.length > 0 && names.every((name) => /^[^\s/:]{1,15}$/.test(name) && name !== '.' && name !== '..')) {
     return [...new Set(names)];
   }

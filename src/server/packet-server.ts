@@ -37,6 +37,7 @@ export function tellOfPlane({ packetPlane: plane, capabilities }: SpliceEngine, 
       'programs of another version are on the interfaces: they stay until their flows have ended',
     );
   }
+  for (const reason of plane?.unwatched ?? []) logger.warn({ reason }, 'an interface is not watched');
   const cause = capabilities.find(({ backend }) => backend === 'packet')?.cause;
   if (cause instanceof VerifierError) logger.error({ err: cause, log: cause.log }, 'the kernel refused a BPF program');
 }

@@ -128,7 +128,8 @@ export class SocksServer implements RunningServer {
       for (const fd of descriptors) native().close(fd);
       host?.stop();
       quota?.close();
-      await engine?.close();
+      // Flows that it has adopted wait for a server that can serve.
+      await engine?.close({ keep: true });
       throw error;
     }
   }

@@ -293,6 +293,12 @@ export function headers(bench: () => PacketBench): void {
       const { result, counts } = bench().relay(flow.from(CLIENT, { traffic: 3 }));
       expect([result, counts]).toEqual([ACTION.drop, { 'drop-ce': 1 }]);
     });
+
+    test('a mark in a stream without ECN is none', () => {
+      const flow = bench().flow({ family, client: { flags: none }, server: { flags: none } });
+      const sent = flow.from(CLIENT, { traffic: 3 });
+      expect(parse(bench().relay(sent).packet)).toEqual(parsed(flow.relayed(CLIENT, sent)));
+    });
   });
 
   describe('what IP adds', () => {

@@ -159,10 +159,29 @@ export function lives(bench: () => PacketBench): void {
       const start = flow.legs[CLIENT].end;
       send(flow.from(CLIENT, { payload: 'x'.repeat(1000) }));
       send(acknowledges(flow, SERVER, start + 1000));
-      for (const seq of [start, start + 998, start - 100_000]) {
+      for (const seq of [start, start + 998, start + 999, start - 100_000]) {
         expect(send(flow.from(CLIENT, { ...empty, flags: FIN, seq: seq >>> 0 })).edges).toEqual([]);
       }
       expect(flow.states).toBe('SPLICED/SPLICED');
+    });
+
+    test('a FIN beyond what its receiver allows is none', () => {
+      const flow = bench().flow();
+      for (const far of [2_000_000, 0x20000000, 0x3ffffffe]) {
+        expect(send(flow.from(CLIENT, { ...empty, flags: FIN, seq: flow.legs[CLIENT].end + far })).edges).toEqual([]);
+      }
+      expect(flow.states).toBe('SPLICED/SPLICED');
+    });
+
+    test.each([20_000, 500])('a FIN %d bytes ahead, which the stream never comes to, does not hide the end', (far) => {
+      const flow = bench().flow();
+      const start = flow.legs[CLIENT].end;
+      send(flow.from(CLIENT, { ...empty, flags: FIN, seq: start + far }));
+      send(flow.from(CLIENT, { flags: FIN }));
+      expect(send(acknowledges(flow, SERVER, start + 6)).edges).toEqual(['FIN_RELAYED FIN_ACKED']);
+      // From now on it stands.
+      send(flow.from(CLIENT, { ...empty, flags: FIN, seq: start + far }));
+      expect([flow.leg(CLIENT).finEnd, flow.states]).toEqual([start + 6, 'SPLICED/SHUTDOWN']);
     });
 
     test('FINs of both sides out of nowhere do not end a flow that goes on', () => {
@@ -249,6 +268,12 @@ export function lives(bench: () => PacketBench): void {
       const flow = bench().flow({ slot: { phase: 3 } });
       const { result, counts } = send(flow.from(side, { ...empty, flags: FLAG.syn, ack: 0, options: [] }));
       expect([result, counts, flow.known]).toEqual([ACTION.pass, { 'local-reuse': 1 }, false]);
+    });
+
+    test.each(sides)('S10: a late answer to a SYN, by %s, takes no place: the host would reset it', (_, side) => {
+      const flow = bench().flow({ slot: { phase: 3 } });
+      const { result, counts } = send(flow.from(side, { ...empty, flags: FLAG.syn | FLAG.ack, options: [] }));
+      expect([result, counts, flow.known]).toEqual([ACTION.redirect, { relayed: 1 }, true]);
     });
   });
 

@@ -47,7 +47,7 @@ export interface Connection {
 
 export type LegState = Record<keyof typeof legFields, number> & { bytes: number };
 export type SlotState = Record<keyof typeof slotFields, number>;
-export const LEG = { timestamps: 1, sack: 2, ecn: 4, microseconds: 8, seen: 16, edge: 32, fin: 64, raw: 128 } as const;
+export const LEG = { timestamps: 1, sack: 2, ecn: 4, microseconds: 8, seen: 16, edge: 32, fin: 64 } as const;
 
 function mapped(address: string): number[] {
   const bytes = addressBytes(address);

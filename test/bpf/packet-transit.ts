@@ -264,17 +264,27 @@ export function transit(bed: () => TransitBed): void {
     });
 
     test('S3: the cut follows the stream, so that 3 GiB later nothing looks old', async () => {
-      const { flow } = await bed().cut(CLIENT);
+      const { flow } = await bed().cut(CLIENT, { server: { peerScale: 14 } });
       let seq = 1_005;
       for (let i = 0; i < 7; i++) {
-        seq = (seq + 500_000_000) >>> 0;
-        // What is between has passed, too.
         const ack = (seq + flow.leg(CLIENT).seqDelta) >>> 0;
-        bed().bench.relay(flow.from(CLIENT, { seq }));
-        bed().bench.relay(flow.from(SERVER, { ...EMPTY, ack }));
-        expect(bed().bench.relay(flow.from(CLIENT, { seq })).counts).toMatchObject({ 'relayed-transit': 1 });
+        bed().bench.relay(flow.from(SERVER, { ...EMPTY, ack, window: 65_535 }));
+        const next = flow.from(CLIENT, { seq: (seq + 500_000_000) >>> 0 });
+        expect(bed().bench.relay(next).counts).toMatchObject({ 'relayed-transit': 1 });
+        seq = (next.seq + 5) >>> 0;
       }
-      expect((seq - flow.leg(CLIENT).cut) >>> 0).toBeLessThanOrEqual(1 << 30);
+      expect(flow.leg(CLIENT).end).toBe(seq);
+      expect((seq - flow.leg(CLIENT).cut) >>> 0).toBeLessThanOrEqual((1 << 30) + 500_000_005);
+      expect(bed().bench.relay(flow.from(CLIENT, { seq })).counts).toMatchObject({ 'relayed-transit': 1 });
+    });
+
+    test('a number far ahead, which may be forged, does not move the cut', async () => {
+      const { flow } = await bed().cut(CLIENT);
+      for (const far of [2 ** 30 + 1, 2 ** 30 + 2 ** 29, 2 ** 31 - 1000]) {
+        bed().bench.relay(flow.from(CLIENT, { seq: 1_005 + far }));
+        expect(flow.leg(CLIENT).cut).toBe(1_000);
+      }
+      expect(bed().bench.relay(flow.from(CLIENT, { seq: 1_005 })).counts).toMatchObject({ 'relayed-transit': 1 });
     });
   });
 }

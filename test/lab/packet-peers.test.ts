@@ -21,8 +21,9 @@ const habits: readonly (readonly [string, Habits])[] = [
 function refusal(own: Habits, who: 'client' | 'server' | 'both', version: Version): RegExp | undefined {
   // The client's leg has timestamps, the server took them from us: two kinds of segments.
   if (who === 'server' && own.timestamps === false) return /timestamps/;
-  // Our SYN-ACK was sent before the server's MSS was known, and no packet-too-big may ask for less than 1280 bytes.
-  return version === 6 && who !== 'client' && own.mss !== undefined ? /segments/ : undefined;
+  // No packet-too-big may ask for less than 1280 bytes, and the client was told our MSS before the server's was known.
+  // (A client's small MSS is refused alike, although our SYN passes it on.)
+  return version === 6 && own.mss !== undefined ? /segments/ : undefined;
 }
 
 function expectCarrier(t: Test, line: LogLine, refused: RegExp | undefined): void {
@@ -149,7 +150,8 @@ await withLab(async (lab) => {
     if (manner.backend === 'packet') {
       await test('urgent data stays where it is, from the first byte on', async (t) => {
         for (const version of versions) {
-          for (const bulk of [0, 300_000]) {
+          // What a young flow's pump reads and writes has no urgent place yet.
+          for (const bulk of manner.always ? [0, 300_000] : [300_000]) {
             const flow = await bed.open(version);
             await bed.exchange(t, bulk);
             for (let round = 0; round < 20; round++) {

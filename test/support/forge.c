@@ -195,7 +195,8 @@ static void see(const unsigned char *frame, size_t captured)
 	if (!(flags & RST)) {
 		flow->window = get16(tcp + 14);
 		flow->zero_windows += flow->window == 0;
-		if (flags & ACK)
+		// The highest: segments overtake each other.
+		if (flags & ACK && (flow->segments == 1 || (int32_t)(get32(tcp + 8) - flow->ack) > 0))
 			flow->ack = get32(tcp + 8);
 	}
 	see_options(flow, tcp + 20, tcp + header, flags);

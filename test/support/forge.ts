@@ -19,8 +19,9 @@ export interface Seen {
   /** Sequence number of the SYN, and behind the last byte. */
   readonly first: number;
   readonly end: number;
-  /** Of the latest segment. */
+  /** The highest acknowledgement. */
   readonly ack: number;
+  /** Of the latest segment. */
   readonly tsval: number;
   readonly tsecr: number;
   readonly window: number;

@@ -41,6 +41,7 @@ export async function countersDuring(
 export interface ListedFlow {
   readonly client: string;
   readonly backend: string;
+  readonly bytesDown: number;
   readonly sides?: { readonly client: string; readonly server: string };
   readonly packet?: {
     readonly phase: string;

@@ -80,6 +80,8 @@ export class FakeMachine {
   foreign: ForeignPlane[] = [];
   settings: (PacketSettings & { relay?: RelaySettings }) | undefined;
   attachFails: Error | undefined;
+  /** The only index that it fails on; undefined: each. */
+  attachFailsOn: number | undefined;
   openFails: Error | undefined;
   relayFails: Error | undefined;
   #next = 1;
@@ -88,7 +90,7 @@ export class FakeMachine {
     const { plane } = this;
     return {
       attach: (ifindex, ethernet) => {
-        if (this.attachFails !== undefined) throw this.attachFails;
+        if (this.attachFails !== undefined && (this.attachFailsOn ?? ifindex) === ifindex) throw this.attachFails;
         this.attached.push([ifindex, ethernet]);
       },
       detach: () => undefined,

@@ -6,6 +6,7 @@ import { PACKET_ANSWER, PACKET_ANSWER_NAMES } from '../../../src/abi.gen.js';
 import type { Handover } from '../../../src/engine/backend.js';
 import { reasonOf } from '../../../src/engine/build.js';
 import { Flow, type FlowEnd } from '../../../src/engine/flow.js';
+import type { Link } from '../../../src/engine/links.js';
 import { PacketBackend } from '../../../src/engine/packet-backend.js';
 import { packetChoice, type PacketOptions } from '../../../src/engine/packet-options.js';
 import { PacketPlane } from '../../../src/engine/packet-plane.js';
@@ -67,9 +68,10 @@ describe('opening', () => {
     expect(machine.stopped).toEqual(['plane kept']);
   });
 
-  test('another process has it', () => {
-    machine.openFails = Object.assign(new Error('lock'), { errno: -16 });
-    expect(() => open()).toThrow(/another process of this network namespace has the packet backend/);
+  test('another process has it: the addon says which', () => {
+    machine.openFails = Object.assign(new Error('packet: process 7 has the packet backend'), { errno: -16 });
+    expect(() => open()).toThrow(machine.openFails);
+    expect(reasonOf(machine.openFails)).toBe('process 7 has the packet backend');
   });
 
   test('an interface that refuses is the reason when it is the only one', () => {
@@ -109,6 +111,49 @@ describe('opening', () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+
+  test('a look that fails, for want of a descriptor, changes nothing', () => {
+    vi.useFakeTimers();
+    try {
+      const parts = machine.planeParts;
+      let fails = false;
+      const links = (): Link[] => {
+        if (fails) throw Object.assign(new Error('EMFILE: too many open files'), { errno: -24 });
+        return parts.links();
+      };
+      const plane = PacketPlane.open(packetChoice(), 0, () => undefined, { ...parts, links });
+      fails = true;
+      vi.advanceTimersByTime(5000);
+      expect(plane.interfaces).toEqual(['eth0']);
+      fails = false;
+      machine.links = [...machine.links, { name: 'eth1', ifindex: 3, type: 1, flags: 1, enslaved: false }];
+      vi.advanceTimersByTime(2000);
+      expect(plane.interfaces).toEqual(['eth0', 'eth1']);
+      plane.close(false);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test('interfaces that are not watched beside some that are: each says why', () => {
+    const [eth] = machine.links;
+    machine.links = [eth!, { ...eth!, name: 'eth1', ifindex: 3, flags: 0 }];
+    const named = PacketPlane.open(
+      packetChoice({ interfaces: ['eth0', 'eth1', 'eth7'] }),
+      0,
+      () => undefined,
+      machine.planeParts,
+    );
+    expect(named.interfaces).toEqual(['eth0']);
+    expect(named.unwatched).toEqual(['eth1 is down', 'there is no interface eth7']);
+    named.close(false);
+    machine.links = [eth!, { ...eth!, name: 'bad', ifindex: 4 }];
+    machine.attachFails = new Error('EINVAL: tc');
+    machine.attachFailsOn = 4;
+    const all = PacketPlane.open(packetChoice(), 0, () => undefined, machine.planeParts);
+    expect(all.unwatched).toEqual(['interface bad cannot be watched: EINVAL: tc']);
+    all.close(false);
   });
 
   test('a snapshot has plain values only', () => {
