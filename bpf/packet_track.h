@@ -158,10 +158,13 @@ static __always_inline void track(struct splice_flow_slot *flow, struct segment 
 		}
 		track_fin(x, y, seg);
 	}
-	if ((splice_s32)advance > 0 && is_promised(x, y, seg->end)) {
-		x->end = seg->end;
-		x->bytes += advance - (seg->flags & TCP_FIN);
-	}
+	/* Segments of one direction, too, may run on two processors, when their sender moves. Who
+	 * comes second counts nothing: its bytes are found with the next segment, or with the
+	 * acknowledgement of the FIN.
+	 */
+	if ((splice_s32)advance > 0 && is_promised(x, y, seg->end) &&
+	    __sync_val_compare_and_swap(&x->end, seg->end - advance, seg->end) == seg->end - advance)
+		__sync_fetch_and_add(&x->bytes, advance - (seg->flags & TCP_FIN));
 	end_if_shut(flow, seg->slot, x, y);
 }
 
