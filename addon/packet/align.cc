@@ -61,7 +61,7 @@ int BindNext(PacketTable* table, int fd, const Address& destination, unsigned in
   if (port == 0) return 0;
   if (const int error = BindPort(fd, destination.family(), port); error < 0) return error;
   key.local_port = htons(port);
-  if (lacks != 0) table->Intend(key, lacks);
+  table->Intend(key, lacks);
   return port;
 }
 

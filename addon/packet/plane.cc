@@ -158,8 +158,15 @@ std::vector<uint32_t> Plane::KeyedSlots() const {
   return {found.begin(), found.end()};
 }
 
-void Plane::Intend(const splice_key& key, uint32_t remove) const {
-  bpf_map_update_elem(intents_, &key, &remove, BPF_ANY);
+// The port comes round again, and the next client on it may lack nothing. That is nearly every
+// client, who should not pay for a system call: so it is made only where an entry can exist.
+void Plane::Intend(const splice_key& key, uint32_t remove) {
+  if (remove != 0) {
+    intended_.store(true, std::memory_order_relaxed);
+    bpf_map_update_elem(intents_, &key, &remove, BPF_ANY);
+  } else if (adopted_ || intended_.load(std::memory_order_relaxed)) {
+    bpf_map_delete_elem(intents_, &key);
+  }
 }
 
 std::vector<uint64_t> Plane::Sums(int fd, uint32_t count) const {

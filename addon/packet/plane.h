@@ -6,6 +6,7 @@
 // rest is for whoever opens and closes.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -48,8 +49,8 @@ class Plane {
   void Remove(uint32_t slot) const;
   // The slots that have a key, each once.
   std::vector<uint32_t> KeyedSlots() const;
-  // What the SYN of a connection to be must not offer; see map `intents`.
-  void Intend(const splice_key& key, uint32_t remove) const;
+  // What the SYN of a connection to be must not offer, 0 for nothing; see map `intents`.
+  void Intend(const splice_key& key, uint32_t remove);
 
   int events() const { return events_; }
   // Sums over the processors.
@@ -79,6 +80,7 @@ class Plane {
   int flows_fd_ = -1;
   int legs_ = -1;
   int intents_ = -1;
+  std::atomic<bool> intended_{false};  // this process has made an entry
   int counters_ = -1;
   int edges_ = -1;
   int events_ = -1;

@@ -28,7 +28,7 @@ static void send_ping(struct client *client, struct client_context *context) {
 static void send_messages(struct client *client, struct client_context *context) {
   const uint64_t size = context->options->size;
   const uint64_t room = size * context->options->depth;
-  while (!context->stopping && client->sent - client->position < room) {
+  while (!context->stopping && !context->opening && client->sent - client->position < room) {
     size_t rest = (size_t)(size - client->sent % size);
     ssize_t sent = send(client->fd, pattern_at(client->seed, client->sent), rest, MSG_NOSIGNAL);
     if (sent < 0) {
@@ -72,6 +72,10 @@ void body_start(struct client *client, struct client_context *context) {
     case MODE_CONNECT:
       return;
   }
+}
+
+void body_begin(struct client *client, struct client_context *context) {
+  if (client->stage == CLIENT_BODY && context->options->mode == MODE_SMALL) send_messages(client, context);
 }
 
 void body_ask_again(struct client *client, struct client_context *context) {

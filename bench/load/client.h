@@ -66,6 +66,7 @@ struct client_context {
   struct client_totals *totals;
   int epoll_fd;
   int stopping;  // no new round trips
+  int opening;   // no messages yet: a full load would keep the last connections from opening
 };
 
 uint64_t client_now(void);

@@ -135,6 +135,8 @@ static void open_all(struct driver *driver, uint64_t until) {
   }
   while (driver->opened < all)
     client_fail(&driver->clients[driver->opened++], &driver->context, ERROR_TIMEOUT, "no time was left to open it");
+  driver->context.opening = 0;
+  for (unsigned i = 0; i < all; i++) body_begin(&driver->clients[i], &driver->context);
 }
 
 static void loop_until(struct driver *driver, uint64_t until) {
@@ -191,7 +193,8 @@ int run(const struct load_options *options) {
   raise_descriptor_limit();
   driver->options = options;
   driver->clients = clients;
-  driver->context = (struct client_context){.options = options, .totals = &driver->totals, .epoll_fd = epoll_fd};
+  driver->context = (struct client_context){
+      .options = options, .totals = &driver->totals, .epoll_fd = epoll_fd, .opening = 1};
   driver->roots[LOAD_TREE_CLIENT] = getpid();
   driver->roots[LOAD_TREE_SERVER] = options->server_pid;
   driver->roots[LOAD_TREE_PROXY] = options->proxy_pid;
