@@ -139,7 +139,8 @@ Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
   flow->down.Prefix(BytesOf(info[3]), false);
   flow->up.Prefix(BytesOf(info[4]), true);
   flow->down.Prefix(BytesOf(info[5]), true);
-  if (!info[8].ToBoolean().Value()) {
+  flow->read_before = !info[8].ToBoolean().Value();
+  if (flow->read_before) {
     for (const int fd : {flow->client, flow->upstream}) {
       SetNoDelay(fd);
       // splice(2) asks the descriptor, not its own flag, whether it may wait for the socket.

@@ -41,6 +41,7 @@ struct Flow {
   bool up_open = true;    // this direction still moves
   bool down_open = true;
   bool bounded = false;   // one direction, to a limit; ours are duplicates of lent sockets
+  bool read_before = false;  // by somebody else, perhaps up to a FIN
   uint64_t idle_ms = 0;   // 0: never
   uint64_t started_ms = 0;  // 0: not begun
   Side client_side{this, true};

@@ -27,8 +27,9 @@ int TcpState(int fd) {
 // sockets' last word, and the programs, who find sockets by address, cannot see it any more.
 bool IsClosed(int fd) { return TcpState(fd) == TCP_CLOSE; }
 
-// A FIN that was read, here or by whoever had the socket before, has a place in one stream; before
-// it is passed on it has none in the other, and the numbers of the two would differ by one.
+// A FIN that was read by whoever had the socket before has a place in one stream; before it is passed
+// on it has none in the other, and the numbers of the two would differ by one. The pump passes on what
+// it reads at once. True also of a FIN that nobody has read yet: nothing tells the two apart.
 bool OwesFin(int fd, bool open) {
   const int state = open ? TcpState(fd) : 0;
   int unread = 0;
@@ -56,7 +57,8 @@ void RelayLoop::TryPacket(Flow* flow) {
 }
 
 void RelayLoop::InstallPacket(Flow* flow) {
-  if (OwesFin(flow->client, flow->up_open) || OwesFin(flow->upstream, flow->down_open)) {
+  if (flow->read_before && (OwesFin(flow->client, flow->up_open) ||
+                            OwesFin(flow->upstream, flow->down_open))) {
     Arm(flow, now_ms_ + kOwesWaitMs);
     return;
   }
