@@ -6,5 +6,6 @@ export const DOCUMENTS = [
   'CHANGELOG.md',
   'THIRD_PARTY.md',
   'docs/splice-socks.md',
+  'docs/packet-cost.md',
   'bench/README.md',
 ] as const;
