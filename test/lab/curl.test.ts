@@ -68,7 +68,10 @@ await overBackends(
         const { code } = await curl('socks5h', 'behind.lab');
         t.equal(code, 0);
         const line = await proxy.waitForLog((entry) => entry['target'] === 'behind.lab:80', before);
-        t.match(line, { client: /^10\.77\.1\.1:\d+$/, upstream: `${address.server4}:80`, backend });
+        // A flow so short is over before packets would carry it.
+        const carrier = backend === 'packet' ? 'splice' : backend;
+        t.match(line, { client: /^10\.77\.1\.1:\d+$/, upstream: `${address.server4}:80`, backend: carrier });
+        if (backend === 'packet') t.match(line['refused'], /^packet: young/);
         t.ok(Number(line['bytes_down']) >= greeting.length);
         t.ok(Number(line['bytes_up']) > 0);
         t.type(line['duration_ms'], 'number');
