@@ -138,6 +138,11 @@ static __always_inline __u32 fill_leg(struct splice_flow_slot *flow, struct spli
 static __always_inline void track_socket_fins(struct splice_leg *x, struct splice_leg *y,
 					      struct local_socket *lx, struct local_socket *ly)
 {
+	/* Bytes that passed the hook before the install, and reached the socket after it. */
+	if (splice_after(lx->rcv_nxt, x->end)) {
+		__sync_fetch_and_add(&x->bytes, lx->rcv_nxt - x->end - (has_ended_input(lx) ? 1 : 0));
+		x->end = lx->rcv_nxt;
+	}
 	/* What the socket has taken is the true one, whatever was noted at the hook. */
 	if (has_ended_input(lx) && (!(x->flags & SPLICE_LEG_FIN) || x->fin_end != lx->rcv_nxt)) {
 		x->fin_end = lx->rcv_nxt;

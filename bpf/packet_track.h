@@ -43,12 +43,15 @@ static __always_inline void end_flow(struct splice_flow_slot *flow, __u32 slot, 
 	tell(flow, slot, SPLICE_PACKET_ENDED);
 }
 
-/* The cut starts counting at `seq`: what was seen behind it did not reach the socket, and comes again. */
+/* At a cut: what was seen behind `seq` did not reach the socket, and comes again. What the socket took
+ * unseen stays to be counted with the next segment.
+ */
 static __always_inline void count_from(struct splice_leg *x, __u32 seq)
 {
-	if (splice_after(x->end, seq))
-		x->bytes -= x->end - seq;
-	x->end = seq;
+	__u32 end = x->end;
+
+	if (splice_after(end, seq) && __sync_val_compare_and_swap(&x->end, end, seq) == end)
+		__sync_fetch_and_add(&x->bytes, -(__u64)(end - seq));
 }
 
 /* The peer of `x` acknowledges what the other peer sent: was it the FIN? */
@@ -65,7 +68,7 @@ static __always_inline void track_ack(struct splice_leg *x, struct splice_leg *y
 		 * once. Within the stream the next segment makes up for that; none comes
 		 * behind a FIN.
 		 */
-		y->bytes += mapped - y->end - 1;
+		__sync_fetch_and_add(&y->bytes, mapped - y->end - 1);
 		y->end = mapped;
 	}
 	if (!splice_before(ack, x->ack))
