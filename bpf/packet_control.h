@@ -12,10 +12,6 @@
 #define IFF_LOOPBACK 0x8
 #define TCP_ECN_OK 1
 
-#define TCP_STATE_CLOSE_WAIT 8
-#define TCP_STATE_LAST_ACK 9
-#define TCP_STATE_CLOSING 11
-
 /* What does not change any more once a connection is established. */
 struct traits {
 	__u32 refusal;
@@ -138,8 +134,10 @@ static __always_inline __u32 fill_leg(struct splice_flow_slot *flow, struct spli
 static __always_inline void track_socket_fins(struct splice_leg *x, struct splice_leg *y,
 					      struct local_socket *lx, struct local_socket *ly)
 {
-	/* Bytes that passed the hook before the install, and reached the socket after it. */
-	if (splice_after(lx->rcv_nxt, x->end)) {
+	/* Bytes that passed the hook before the install, and reached the socket after it. Once the
+	 * way is FAST the socket stands where it stands, and the stream goes around the numbers (S3).
+	 */
+	if (x->way != SPLICE_WAY_FAST && splice_after(lx->rcv_nxt, x->end)) {
 		__sync_fetch_and_add(&x->bytes, lx->rcv_nxt - x->end - (has_ended_input(lx) ? 1 : 0));
 		x->end = lx->rcv_nxt;
 	}

@@ -44,11 +44,13 @@ FUNCTION int guard_flow(struct __sk_buff *skb, struct splice_flow_slot *flow, st
 	if (seg->flags & TCP_ACK)
 		promise(y, splice_map_seq(seg->ack + splice_window_bytes(seg->window, x->own_scale),
 					  x->seq_delta));
-	/* The engine shuts a socket down only behind bytes that it pumped. Such a FIN comes from
-	 * a process that died, and would end a stream that goes on.
+	/* A FIN behind relayed bytes comes from a process that died, and would end a stream that
+	 * goes on. The engine shuts a socket down only behind bytes that it pumped, of which the
+	 * last may have been on their way to the other socket at the cut, and the peer's FIN with
+	 * them.
 	 */
 	if (y->way == SPLICE_WAY_FAST) {
-		if ((seg->flags & TCP_FIN) &&
+		if ((seg->flags & TCP_FIN) && !is_fin_of(y, seg->end) &&
 		    splice_after(seg->end, splice_map_seq(y->cut, y->seq_delta)))
 			return leave(SPLICE_COUNT_GUARD_FIN, TC_ACT_SHOT);
 		if ((seg->flags & TCP_RST) && x->way == SPLICE_WAY_FAST)

@@ -9,9 +9,13 @@
 #ifndef SPLICE_PACKET_SOCKET_H
 #define SPLICE_PACKET_SOCKET_H
 
+#define TCP_STATE_FIN_WAIT1 4
 #define TCP_STATE_TIME_WAIT 6
 #define TCP_STATE_CLOSE 7
+#define TCP_STATE_CLOSE_WAIT 8
+#define TCP_STATE_LAST_ACK 9
 #define TCP_STATE_LISTEN 10
+#define TCP_STATE_CLOSING 11
 
 struct local_socket {
 	__u32 state;

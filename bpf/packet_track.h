@@ -27,6 +27,12 @@ static __always_inline int is_promised(struct splice_leg *x, struct splice_leg *
 	return !splice_after(splice_map_seq(end, x->seq_delta), y->promised + OVERRUN_MOST);
 }
 
+/* Whether X's stream, as it goes out to Y, ends at `end`, its FIN included. */
+static __always_inline int is_fin_of(struct splice_leg *x, __u32 end)
+{
+	return (x->flags & SPLICE_LEG_FIN) && end == splice_map_seq(x->fin_end, x->seq_delta);
+}
+
 /* To ENDED, once, whoever comes first. Why and when are there before anybody can see that; of two
  * who come at once either reason is true.
  */

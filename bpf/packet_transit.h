@@ -130,27 +130,48 @@ static __always_inline void remember_edge(struct splice_leg *y, struct outgoing 
 		__sync_fetch_and_or(&y->flags, SPLICE_LEG_EDGE);
 }
 
-/* A local socket is missing. Nonzero: the flow does without from now on, go on relaying. */
-static __always_inline int lost_socket(struct splice_flow_slot *flow, struct segment *seg, int both)
+/* What is left of the local sockets when one is missing at least. */
+#define LOST_TO_KERNEL 0 /* what comes now is for the kernel */
+#define LOST_TO_RELAY 1	 /* every segment is relayed from now on */
+#define LOST_TO_ONE 2	 /* and the one that is left must hear of it, too */
+
+/* Whether LY still has to bring bytes of X's stream to Y. It may be alone with them: LX is gone as soon
+ * as both FINs of its own connection are acknowledged. The FIN of a process that died is nothing owed.
+ */
+static __always_inline int owes(struct splice_leg *x, struct local_socket *ly)
+{
+	__u32 end = ly->write_seq;
+
+	if ((ly->state == TCP_STATE_FIN_WAIT1 || ly->state == TCP_STATE_LAST_ACK ||
+	     ly->state == TCP_STATE_CLOSING) &&
+	    !is_fin_of(x, end))
+		end--;
+	return splice_before(ly->snd_una, end);
+}
+
+/* A local socket is missing: LOST_TO_*. */
+static __always_inline int lost_socket(struct splice_flow_slot *flow, struct segment *seg, int both,
+				       int one_owes)
 {
 	if (flow->leg[0].way == SPLICE_WAY_FAST && flow->leg[1].way == SPLICE_WAY_FAST) {
-		/* Every segment is relayed already. */
+		if (one_owes)
+			return LOST_TO_ONE;
 		if (__sync_val_compare_and_swap(&flow->phase, SPLICE_PHASE_TRANSIT,
 						SPLICE_PHASE_RELEASED) == SPLICE_PHASE_TRANSIT) {
 			release_sides(&flow->leg[0], &flow->leg[1]);
 			tell(flow, seg->slot, SPLICE_PACKET_RELEASED);
 		}
-		return 1;
+		return LOST_TO_RELAY;
 	}
 	/* One is left: the engine lives, has seen the loss and ends the flow in a moment. */
 	if (!both)
-		return 0;
+		return LOST_TO_KERNEL;
 	flow->reason = SPLICE_CLOSE_ERROR;
 	flow->ended = bpf_ktime_get_coarse_ns() >> SPLICE_TICK_SHIFT;
 	flow->phase = SPLICE_PHASE_ENDED;
 	forget_keys(flow);
 	tell(flow, seg->slot, SPLICE_PACKET_ORPHANED);
-	return 0;
+	return LOST_TO_KERNEL;
 }
 
 /* Both sockets of the flow, off the stack; see struct desk. */
@@ -177,7 +198,7 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 	struct both_sockets *both;
 	struct outgoing out = {};
 	struct splice_leg *x, *y;
-	int has_data, for_relayed, has_lx, has_ly, action;
+	int has_data, for_relayed, has_lx, has_ly, lost, action;
 	__u32 zero = 0;
 
 	if (!flow || !seg)
@@ -201,9 +222,13 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 	has_lx = look(skb, flow, seg->side, lx);
 	has_ly = look(skb, flow, seg->side ^ 1, ly);
 	if (!has_lx || !has_ly) {
-		if (!lost_socket(flow, seg, !has_lx && !has_ly))
+		lost = lost_socket(flow, seg, !has_lx && !has_ly,
+				   has_lx ? owes(y, lx) : has_ly && owes(x, ly));
+		if (lost == LOST_TO_KERNEL)
 			return leave(SPLICE_COUNT_LOCAL_ORPHAN, TC_ACT_UNSPEC);
-		return mark ? leave(SPLICE_COUNT_DROP_LATE_COPY, TC_ACT_SHOT) : ACT_RELAY;
+		/* Where both ways are fast, nothing below asks for LY. */
+		if (lost == LOST_TO_RELAY || !has_lx)
+			return mark ? leave(SPLICE_COUNT_DROP_LATE_COPY, TC_ACT_SHOT) : ACT_RELAY;
 	}
 	has_data = seg->length || (seg->flags & TCP_FIN);
 	if (mark) {

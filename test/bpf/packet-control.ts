@@ -2,7 +2,16 @@
 import { describe, expect, test } from 'vitest';
 import { SIDE_STATE, type PacketCounter } from '../../src/abi.gen.js';
 import { ACTION, CLIENT, PacketBench, SERVER, hosts, type Flow } from './packet-bench.js';
-import { DIRECTIONS, EMPTY, MARK, OPERATION, type Pair, type PairSettings, type TransitBed } from './packet-pair.js';
+import {
+  DIRECTIONS,
+  EMPTY,
+  MARK,
+  OPERATION,
+  otherSide,
+  type Pair,
+  type PairSettings,
+  type TransitBed,
+} from './packet-pair.js';
 import { LEG } from './packet-slot.js';
 import { FLAG } from './segment.js';
 
@@ -265,6 +274,61 @@ export function control(bed: () => TransitBed): void {
         counts: { 'local-orphan': 1 },
       });
       expect([flow.phase, flow.known]).toEqual(['ended', false]);
+    });
+
+    test.each(DIRECTIONS)('%s: one socket lost, the other still owes bytes: they are brought', async (_, side) => {
+      const { flow, client, server } = await bed().seen();
+      const [own, other] = side === CLIENT ? [client, server] : [server, client];
+      const [end, out, back] = side === CLIENT ? [1_000, 7_000, 500_000] : [500_000, 90_000, 1_000];
+      await own.queue(300);
+      await own.read(300);
+      await other.write(300);
+      for (const each of [CLIENT, SERVER] as const) {
+        const seq = each === side ? end + 300 : back;
+        expect(bed().bench.relay(flow.from(each, { ...EMPTY, seq })).counts).toMatchObject({ cut: 1 });
+      }
+      expect(bed().ways(flow)).toBe('fast/fast');
+      await own.close();
+      // Whose socket is gone is relayed, without a word to the host.
+      const gone = bed().bench.relay(flow.from(side, { seq: end + 300 }));
+      expect([gone.result, gone.counts]).toEqual([ACTION.redirect, { relayed: 1 }]);
+      // What the other peer acknowledges reaches the socket that waits for it.
+      const heard = bed().bench.relay(flow.from(otherSide(side), { ...EMPTY, seq: back, ack: out + 100 }));
+      expect(heard).toMatchObject({ result: ACTION.pass, counts: { 'local-ack': 1 } });
+      expect(flow.phase).toBe('transit');
+      // It must go on to speak.
+      const again = flow.to(otherSide(side), { seq: out + 100, ack: back });
+      expect(bed().bench.guard(again)).toMatchObject({ result: ACTION.pass, counts: { 'guard-local': 1 } });
+      await other.arrives(flow.from(otherSide(side), { ...EMPTY, seq: back, ack: out + 300 }));
+      expect(bed().bench.relay(flow.from(side, { seq: end + 305 })).counts).toEqual({ relayed: 1 });
+      expect(flow.phase).toBe('released');
+    });
+
+    test('one socket lost, the other owes but the FIN of its stream: it is brought', async () => {
+      const { flow, client, server } = await bed().seen();
+      await client.arrives(flow.from(CLIENT, { ...EMPTY, flags: FLAG.fin | FLAG.ack }));
+      await client.read(0);
+      bed().bench.relay(flow.from(CLIENT, { ...EMPTY, flags: FLAG.fin | FLAG.ack }));
+      await server.shut();
+      for (const [side, seq] of [
+        [CLIENT, 1_001],
+        [SERVER, 500_000],
+      ] as const) {
+        expect(bed().bench.relay(flow.from(side, { ...EMPTY, seq })).counts).toMatchObject({ cut: 1 });
+      }
+      await client.close();
+      expect(bed().bench.relay(flow.from(CLIENT, { ...EMPTY, seq: 1_001 })).result).toBe(ACTION.redirect);
+      expect(flow.phase).toBe('transit');
+    });
+
+    test('the FIN of a process that died is nothing owed', async () => {
+      const { flow, client, server } = await bed().cut(CLIENT);
+      bed().bench.relay(flow.from(SERVER));
+      expect(bed().ways(flow)).toBe('fast/fast');
+      await client.close();
+      await server.shut();
+      expect(bed().bench.relay(flow.from(CLIENT, { seq: 1_005 })).counts).toEqual({ relayed: 1 });
+      expect(flow.phase).toBe('released');
     });
 
     test('both sockets lost behind both cuts: the flow can do without', async () => {

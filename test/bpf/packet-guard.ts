@@ -1,7 +1,7 @@
 /** Splice and teardown stages, outgoing: what local sockets may still say, and what their peers get of it. */
 import { describe, expect, test } from 'vitest';
 import { ACTION, CLIENT, SERVER, hosts, parsed, type Device, type Family, type PacketBench } from './packet-bench.js';
-import { EMPTY, MARK, type TransitBed } from './packet-pair.js';
+import { DIRECTIONS, EMPTY, MARK, otherSide, type TransitBed } from './packet-pair.js';
 import { FLAG, build, parse } from './segment.js';
 
 const devices: [Device, Family][] = [
@@ -93,6 +93,24 @@ export function guardTransit(bed: () => TransitBed): void {
       // In the direction that is slow a FIN is the engine's own.
       const slow = flow.to(SERVER, { ...EMPTY, seq: 7_000, ack: 500_000, flags: FLAG.fin | FLAG.ack });
       expect(bed().bench.guard(slow)).toMatchObject({ result: ACTION.pass });
+    });
+
+    test.each(DIRECTIONS)('%s: a FIN on its way to its socket at the cut ends the other stream', async (_, side) => {
+      const { flow, client, server } = await bed().seen();
+      const [own, other] = side === CLIENT ? [client, server] : [server, client];
+      const [end, out] = side === CLIENT ? [1_001, 7_001] : [500_001, 90_001];
+      await own.queue(1);
+      await own.whileLocked(() => {
+        const last = flow.from(side, { ...EMPTY, seq: end, flags: FLAG.fin | FLAG.ack });
+        expect(bed().bench.relay(last).counts).toMatchObject({ 'wait-busy': 1, 'local-slow': 1 });
+      });
+      await other.write(1);
+      // Before the socket has it, the direction is cut at rest.
+      expect(bed().advance(flow).answer).toBe('not-yet');
+      expect(flow.leg(side)).toMatchObject({ way: 1, cut: end });
+      const fin = (seq: number) => flow.to(otherSide(side), { ...EMPTY, seq, flags: FLAG.fin | FLAG.ack });
+      expect(bed().bench.guard(fin(out))).toMatchObject({ result: ACTION.pass, counts: { 'guard-local': 1 } });
+      expect(bed().bench.guard(fin(out + 1))).toMatchObject({ result: ACTION.drop, counts: { 'guard-fin': 1 } });
     });
 
     test('after the release no socket speaks', async () => {
