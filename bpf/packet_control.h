@@ -134,6 +134,8 @@ static __always_inline __u32 fill_leg(struct splice_flow_slot *flow, struct spli
 static __always_inline void track_socket_fins(struct splice_leg *x, struct splice_leg *y,
 					      struct local_socket *lx, struct local_socket *ly)
 {
+	if (lx->busy)
+		return;
 	/* Bytes that passed the hook before the install, and reached the socket after it. Once the
 	 * way is FAST the socket stands where it stands, and the stream goes around the numbers (S3).
 	 */
@@ -165,6 +167,24 @@ static __always_inline __u32 insert_keys(struct splice_flow_slot *flow, __u32 sl
 	return error == -17 /* EEXIST */ ? SPLICE_ANSWER_KEY_TAKEN : SPLICE_ANSWER_MAP_FULL;
 }
 
+/* Again while a segment is worked on, which takes a moment. What is read in the middle of one may count
+ * a FIN as a byte; nothing else depends on it here.
+ */
+#define LOOKS_MOST 64
+
+static __always_inline int look_steadily(struct __sk_buff *skb, struct splice_flow_slot *flow, __u32 side,
+					 struct local_socket *out)
+{
+	int usable = 0, i;
+
+	for (i = 0; i < LOOKS_MOST; i++) {
+		usable = look(skb, flow, side, out);
+		if (!usable || !out->busy)
+			break;
+	}
+	return usable;
+}
+
 FUNCTION __u32 install(struct __sk_buff *skb, struct splice_flow_slot *flow,
 				struct splice_packet_request *request)
 {
@@ -177,9 +197,9 @@ FUNCTION __u32 install(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		return SPLICE_ANSWER_BAD_REQUEST;
 	c = &flow->leg[SPLICE_CLIENT];
 	s = &flow->leg[SPLICE_SERVER];
-	if (!look(skb, flow, SPLICE_CLIENT, &lc))
+	if (!look_steadily(skb, flow, SPLICE_CLIENT, &lc))
 		return SPLICE_ANSWER_NO_CLIENT;
-	if (!look(skb, flow, SPLICE_SERVER, &ls))
+	if (!look_steadily(skb, flow, SPLICE_SERVER, &ls))
 		return SPLICE_ANSWER_NO_SERVER;
 	describe(skb, flow, SPLICE_CLIENT, &tc);
 	describe(skb, flow, SPLICE_SERVER, &ts);

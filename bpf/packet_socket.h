@@ -27,7 +27,7 @@ struct local_socket {
 	__u32 write_seq;  /* behind the last byte that the engine has written */
 	__u32 snd_window; /* what its peer has promised, from snd_una on */
 	__u32 ts_recent;
-	__u32 busy;       /* a process works on it, or a backlog waits */
+	__u32 busy;       /* somebody works on it, or a backlog waits: the fields may not fit together */
 	__u32 hole;       /* out-of-order segments are queued */
 };
 
@@ -50,7 +50,18 @@ static __always_inline struct bpf_sock *find_socket(struct __sk_buff *skb, struc
 	return bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
 }
 
-/* Whether there is a connection (not its remains, nor a listener on its port). */
+/* Whether another processor is in the middle of a segment. */
+static __always_inline __u32 is_receiving(struct sock *sk)
+{
+	if (!bpf_core_field_exists(sk->sk_lock.slock.rlock.raw_lock.val.counter))
+		return 0;
+	return sk->sk_lock.slock.rlock.raw_lock.val.counter != 0;
+}
+
+/* Whether there is a connection (not its remains, nor a listener on its port). A FIN moves rcv_nxt
+ * before it changes the state: so both are of one moment if nobody works on the socket after the
+ * first look at rcv_nxt, and it is still the same behind the look at the state.
+ */
 FUNCTION int look(struct __sk_buff *skb, struct splice_flow_slot *flow, __u32 side,
 			   struct local_socket *out)
 {
@@ -67,8 +78,10 @@ FUNCTION int look(struct __sk_buff *skb, struct splice_flow_slot *flow, __u32 si
 	if (tcp) {
 		struct sock *sk = (struct sock *)tcp;
 
-		out->state = sk->__sk_common.skc_state;
 		out->rcv_nxt = tcp->rcv_nxt;
+		out->busy = sk->sk_lock.owned || sk->sk_backlog.len || is_receiving(sk);
+		out->state = sk->__sk_common.skc_state;
+		out->busy |= tcp->rcv_nxt != out->rcv_nxt;
 		out->copied = tcp->copied_seq;
 		out->rcv_edge = tcp->rcv_wup + tcp->rcv_wnd;
 		out->snd_una = tcp->snd_una;
@@ -76,7 +89,6 @@ FUNCTION int look(struct __sk_buff *skb, struct splice_flow_slot *flow, __u32 si
 		out->write_seq = tcp->write_seq;
 		out->snd_window = tcp->snd_wnd;
 		out->ts_recent = tcp->rx_opt.ts_recent;
-		out->busy = sk->sk_lock.owned || sk->sk_backlog.len;
 		out->hole = tcp->out_of_order_queue.rb_node != 0;
 		usable = out->state != TCP_STATE_LISTEN && out->state != TCP_STATE_CLOSE &&
 			 out->state != TCP_STATE_TIME_WAIT;

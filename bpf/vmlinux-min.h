@@ -32,12 +32,24 @@ struct rb_root {
 	void *rb_node;
 };
 
+/* Nonzero while held. Other architectures, and kernels for real time, have other locks. */
+struct qspinlock {
+	struct {
+		volatile int counter;
+	} val;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	struct {
 		int len;
 	} sk_backlog;
 	struct {
+		struct {
+			struct {
+				struct qspinlock raw_lock;
+			} rlock;
+		} slock;   /* held while a segment is worked on */
 		int owned; /* a process holds the lock: segments go to the backlog */
 	} sk_lock;
 	struct dst_entry *sk_dst_cache;
@@ -61,7 +73,7 @@ struct tcp_options_received {
 struct tcp_sock {
 	__u64 bytes_acked; /* payload acknowledged by the peer since the connection began */
 	__u32 copied_seq;  /* first sequence number that no reader has taken yet */
-	__u32 rcv_nxt;
+	volatile __u32 rcv_nxt;
 	__u32 rcv_wup;
 	__u32 rcv_wnd;
 	__u32 snd_una;
