@@ -3,18 +3,15 @@
 #include "body.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "pattern.h"
-
-static uint8_t inbox[PATTERN_READ];
-
 static const uint8_t wire_modes[] = {
-    [MODE_DOWNLOAD] = WIRE_DOWNLOAD, [MODE_UPLOAD] = WIRE_UPLOAD,   [MODE_PING] = WIRE_ECHO,
-    [MODE_CONNECT] = WIRE_CONNECT,   [MODE_FETCH] = WIRE_DOWNLOAD,  [MODE_SMALL] = WIRE_MESSAGES,
-    [MODE_IDLE] = WIRE_ECHO,
+    [MODE_DOWNLOAD] = WIRE_DOWNLOAD, [MODE_UPLOAD] = WIRE_UPLOAD,  [MODE_PING] = WIRE_ECHO,
+    [MODE_CONNECT] = WIRE_CONNECT,   [MODE_FETCH] = WIRE_DOWNLOAD, [MODE_SMALL] = WIRE_MESSAGES,
+    [MODE_IDLE] = WIRE_ECHO,         [MODE_MIXED] = WIRE_DOWNLOAD,
 };
 
 static void send_ping(struct client *client, struct client_context *context) {
@@ -57,41 +54,51 @@ void body_start(struct client *client, struct client_context *context) {
   switch (options->mode) {
     case MODE_DOWNLOAD:
     case MODE_FETCH:
+    case MODE_MIXED:
       watch_bulk(client, context, EPOLLIN);
       return;
     case MODE_UPLOAD:
       watch_bulk(client, context, EPOLLOUT);
       return;
-    case MODE_PING:
     case MODE_IDLE:
       send_ping(client, context);
       return;
+    case MODE_PING:
     case MODE_SMALL:
-      send_messages(client, context);
-      return;
     case MODE_CONNECT:
       return;
   }
 }
 
 void body_begin(struct client *client, struct client_context *context) {
-  if (client->stage == CLIENT_BODY && context->options->mode == MODE_SMALL) send_messages(client, context);
+  if (client->stage != CLIENT_BODY) return;
+  if (context->options->mode == MODE_PING) send_ping(client, context);
+  if (context->options->mode == MODE_SMALL) send_messages(client, context);
 }
 
 void body_ask_again(struct client *client, struct client_context *context) {
   if (client->pending_size == context->options->size) send_ping(client, context);
 }
 
+static void report_wrong(struct client *client, struct client_context *context, size_t size, size_t wrong) {
+  char detail[128];
+  size_t first = pattern_first_mismatch(client->seed, client->position, context->inbox, size);
+  snprintf(detail, sizeof(detail), "%zu of the next %zu bytes are wrong, the first of them %zu bytes on", wrong,
+           size, first);
+  client_corrupt(client, context, wrong, detail);
+}
+
 // Compares with the pattern and counts.
 static void take(struct client *client, struct client_context *context, size_t size) {
-  context->totals->corrupt += pattern_mismatches(client->seed, client->position, inbox, size);
+  size_t wrong = pattern_mismatches(client->seed, client->position, context->inbox, size);
+  if (wrong > 0) report_wrong(client, context, size, wrong);
   context->totals->bytes += size;
   client->position += size;
 }
 
 // Reads into the inbox. Bytes read, or 0 to wait; -1 at the end of the stream or an error (then closed).
 static ssize_t read_inbox(struct client *client, struct client_context *context, size_t limit, int *end) {
-  ssize_t got = recv(client->fd, inbox, limit, 0);
+  ssize_t got = recv(client->fd, context->inbox, limit, 0);
   *end = got == 0;
   if (got >= 0) return got;
   if (errno == EAGAIN || errno == EINTR) return 0;
@@ -99,10 +106,10 @@ static ssize_t read_inbox(struct client *client, struct client_context *context,
   return -1;
 }
 
-// Download and fetch. A fetch counts when every byte and then the end of the stream came.
+// Download, fetch and mixed. A fetch counts when every byte and then the end of the stream came.
 static void step_download(struct client *client, struct client_context *context) {
   int end;
-  ssize_t got = read_inbox(client, context, sizeof(inbox), &end);
+  ssize_t got = read_inbox(client, context, sizeof(context->inbox), &end);
   if (got > 0) {
     take(client, context, (size_t)got);
     if (client->position > client->limit) client_fail(client, context, ERROR_PROTOCOL, "more bytes than asked for");
@@ -141,22 +148,30 @@ void body_step_summary(struct client *client, struct client_context *context) {
   struct wire_summary summary;
   if (client_read(client, context, sizeof(summary)) <= 0 || client->pending_size < sizeof(summary)) return;
   memcpy(&summary, client->pending, sizeof(summary));
-  context->totals->corrupt += summary.corrupt;
+  if (summary.corrupt > 0) client_corrupt(client, context, summary.corrupt, "the server received wrong bytes");
   if (summary.received != client->position) {
-    client_fail(client, context, ERROR_CLOSED_EARLY, "the server received fewer bytes than were sent");
+    char detail[96];
+    snprintf(detail, sizeof(detail), "the server received %llu bytes", (unsigned long long)summary.received);
+    client_fail(client, context, ERROR_CLOSED_EARLY, detail);
   } else {
     client_close(client);
   }
+}
+
+// The loops rest for some milliseconds where the measured interval begins: what was under way then took
+// long because of that. Whole fetches may well be longer than the interval, so they count all the same.
+static void add_latency(struct client_context *context, uint64_t from) {
+  if (from >= context->measured_from) histogram_add(&context->totals->latency, client_now() - from);
 }
 
 // Ping and idle: one question under way at most, and the idle one asks again only at the very end.
 static void step_ping(struct client *client, struct client_context *context) {
   const size_t size = (size_t)context->options->size;
   int end;
-  // With nothing outstanding only the end of the stream can come; a byte too many would be read as one.
-  size_t missing = client->pending_size < size ? size - client->pending_size : 1;
-  ssize_t got = read_inbox(client, context, missing, &end);
-  if (end || (got > 0 && client->pending_size == size)) {
+  // One byte more than is missing: a byte too many has to be seen now, nothing would wake us for it later.
+  const size_t missing = size - client->pending_size;
+  ssize_t got = read_inbox(client, context, missing + 1, &end);
+  if (end || got > (ssize_t)missing) {
     const char *detail = end ? "the echo connection was closed" : "an answer to no question";
     client_fail(client, context, end ? ERROR_CLOSED_EARLY : ERROR_PROTOCOL, detail);
   }
@@ -164,7 +179,7 @@ static void step_ping(struct client *client, struct client_context *context) {
   take(client, context, (size_t)got);
   client->pending_size += (size_t)got;
   if (client->pending_size < size) return;
-  histogram_add(&context->totals->latency, client_now() - client->asked_at);
+  add_latency(context, client->asked_at);
   context->totals->operations++;
   if (context->options->mode == MODE_PING && !context->stopping) send_ping(client, context);
   if (context->options->mode == MODE_IDLE && context->stopping) client_close(client);
@@ -175,7 +190,7 @@ static void step_messages(struct client *client, struct client_context *context)
   const uint64_t size = context->options->size;
   for (;;) {
     int end;
-    ssize_t got = read_inbox(client, context, sizeof(inbox), &end);
+    ssize_t got = read_inbox(client, context, sizeof(context->inbox), &end);
     if (end || (got > 0 && client->position + (uint64_t)got > client->sent)) {
       const char *detail = end ? "the echo connection was closed" : "an answer to no question";
       client_fail(client, context, end ? ERROR_CLOSED_EARLY : ERROR_PROTOCOL, detail);
@@ -201,7 +216,7 @@ static void step_connect(struct client *client, struct client_context *context) 
     if (got == 0) break;
     client->position += (uint64_t)got;
     if (client->position != 1 || bytes[0] != WIRE_ANSWER) {
-      context->totals->corrupt++;
+      client_corrupt(client, context, 1, "not the one byte that was expected");
       client_fail(client, context, ERROR_PROTOCOL, "not the one byte that was expected");
       return;
     }
@@ -210,7 +225,7 @@ static void step_connect(struct client *client, struct client_context *context) 
     client_fail(client, context, ERROR_CLOSED_EARLY, "closed before the answer");
     return;
   }
-  histogram_add(&context->totals->latency, client_now() - client->opened_at);
+  add_latency(context, client->opened_at);
   context->totals->operations++;
   client_close(client);
 }
@@ -219,6 +234,7 @@ void body_step(struct client *client, struct client_context *context) {
   switch (context->options->mode) {
     case MODE_DOWNLOAD:
     case MODE_FETCH:
+    case MODE_MIXED:
       step_download(client, context);
       return;
     case MODE_UPLOAD:

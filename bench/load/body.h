@@ -19,7 +19,7 @@ void body_step_summary(struct client *client, struct client_context *context);
 // Upload only: says that no more bytes follow and waits for the summary.
 void body_finish_upload(struct client *client, struct client_context *context);
 
-// Small only: begins with the messages, when all connections are open.
+// Ping and small only: begins with the messages, when all connections are open.
 void body_begin(struct client *client, struct client_context *context);
 
 // Idle only: one more round trip, to show that the connection still lives; it closes when the answer is here.

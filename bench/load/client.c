@@ -13,9 +13,19 @@
 #include <unistd.h>
 
 #include "body.h"
+#include "handshake.h"
+#include "mixture.h"
 
-const char *const client_error_names[ERROR_COUNT] = {
-    "connect", "refusedMethod", "refusedRequest", "protocol", "closedEarly", "reset", "timeout"};
+// Where it happened, for the text of a failure.
+static const char *const stage_names[] = {
+    [CLIENT_CONNECTING] = "while connecting",
+    [CLIENT_METHOD] = "after the SOCKS5 greeting",
+    [CLIENT_REPLY] = "after the SOCKS5 request",
+    [CLIENT_HEAD] = "after the CONNECT request",
+    [CLIENT_BODY] = "in the traffic",
+    [CLIENT_SUMMARY] = "after the upload",
+    [CLIENT_CLOSED] = "before it was opened",
+};
 
 uint64_t client_now(void) {
   struct timespec now;
@@ -29,27 +39,37 @@ void client_close(struct client *client) {
   client->stage = CLIENT_CLOSED;
 }
 
+static void note(struct client *client, struct client_context *context, const char *kind, const char *detail) {
+  char text[256];
+  snprintf(text, sizeof(text), "%s %s, at byte %llu: %s", kind, stage_names[client->stage],
+           (unsigned long long)client->position, detail);
+  totals_note(context->totals, client_now(), text);
+}
+
 void client_fail(struct client *client, struct client_context *context, enum client_error error,
                  const char *detail) {
-  struct client_totals *totals = context->totals;
-  totals->errors[error]++;
-  if (!totals->first_error[0]) {
-    snprintf(totals->first_error, sizeof(totals->first_error), "%s in stage %d after %llu bytes: %s",
-             client_error_names[error], (int)client->stage, (unsigned long long)client->position, detail);
-  }
+  context->totals->errors[error]++;
+  note(client, context, client_error_names[error], detail);
   client_close(client);
+}
+
+void client_corrupt(struct client *client, struct client_context *context, uint64_t bytes, const char *detail) {
+  context->totals->corrupt += bytes;
+  note(client, context, "corrupt", detail);
 }
 
 void client_fail_errno(struct client *client, struct client_context *context) {
   enum client_error error = client->stage == CLIENT_CONNECTING ? ERROR_CONNECT : ERROR_RESET;
-  client_fail(client, context, error, strerror(errno));
+  const char *detail = errno == EADDRNOTAVAIL
+                           ? "no port is free at this address, or it is not of this machine; see --source"
+                           : strerror(errno);
+  client_fail(client, context, error, detail);
 }
 
 // Spreads the connections over the source addresses, so that the search for a free port in the
 // client's own kernel is not what gets measured.
-static void bind_source(int fd, const struct load_options *options) {
-  static uint32_t next;
-  if (options->source_count == 0) return;
+static int bind_source(int fd, const struct load_options *options, uint32_t connection) {
+  if (options->source_count == 0) return 0;
   const int on = 1;
   setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
   struct sockaddr_storage source = options->source;
@@ -57,17 +77,25 @@ static void bind_source(int fd, const struct load_options *options) {
                                               : (uint8_t *)&((struct sockaddr_in6 *)&source)->sin6_addr + 12;
   uint32_t number;
   memcpy(&number, last, sizeof(number));
-  number = htonl(ntohl(number) + next++ % options->source_count);
+  number = htonl(ntohl(number) + connection % options->source_count);
   memcpy(last, &number, sizeof(number));
-  bind(fd, (struct sockaddr *)&source, options->source_size);
+  return bind(fd, (struct sockaddr *)&source, options->source_size);
+}
+
+static uint64_t limit_of(struct client *client, const struct load_options *options) {
+  if (options->mode == MODE_MIXED) return mixture_draw(&client->mixture);
+  if (options->mode == MODE_FETCH) return options->size;
+  return options->bytes ? options->bytes : WIRE_UNLIMITED;
 }
 
 int client_open(struct client *client, struct client_context *context) {
-  static uint16_t next_seed;
   const struct load_options *options = context->options;
-  const struct address *to = options->via_socks5 ? &options->proxy : &options->target;
-  *client = (struct client){.fd = -1, .stage = CLIENT_CONNECTING, .seed = next_seed++};
-  client->limit = options->mode == MODE_FETCH ? options->size : options->bytes ? options->bytes : WIRE_UNLIMITED;
+  const struct address *to = options->via == VIA_DIRECT ? &options->target : &options->proxy;
+  const uint32_t number = context->number;
+  context->number += context->loops;
+  *client = (struct client){
+      .fd = -1, .stage = CLIENT_CONNECTING, .seed = (uint16_t)number, .mixture = client->mixture};
+  client->limit = limit_of(client, options);
   client->opened_at = client->progress_at = client_now();
   client->fd = socket(to->socket.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int on = 1;
@@ -75,7 +103,10 @@ int client_open(struct client *client, struct client_context *context) {
     client_fail_errno(client, context);
     return -1;
   }
-  if (to->socket.ss_family == options->source.ss_family) bind_source(client->fd, options);
+  if (to->socket.ss_family == options->source.ss_family && bind_source(client->fd, options, number) < 0) {
+    client_fail_errno(client, context);
+    return -1;
+  }
   // Edge-triggered, registered once: the handshake steps read until EAGAIN.
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = client};
   if ((connect(client->fd, (const struct sockaddr *)&to->socket, to->size) < 0 && errno != EINPROGRESS) ||
@@ -99,11 +130,8 @@ static void step_connecting(struct client *client, struct client_context *contex
   if (error) {
     errno = error;
     client_fail_errno(client, context);
-  } else if (!context->options->via_socks5) {
-    body_start(client, context);
   } else {
-    client->stage = CLIENT_METHOD;
-    client_send(client, context, socks_greeting, SOCKS_GREETING_SIZE);
+    handshake_start(client, context);
   }
 }
 
@@ -122,33 +150,6 @@ int client_read(struct client *client, struct client_context *context, size_t li
   return -1;
 }
 
-static void step_method(struct client *client, struct client_context *context) {
-  if (client_read(client, context, 2) <= 0 || client->pending_size < 2) return;
-  if (client->pending[0] != 5 || client->pending[1] != 0) {
-    client_fail(client, context, ERROR_REFUSED_METHOD, "the proxy wants authentication");
-    return;
-  }
-  uint8_t request[SOCKS_REQUEST_MAX];
-  size_t size = socks_request(&context->options->target, request);
-  client->stage = CLIENT_REPLY;
-  client->pending_size = 0;
-  client_send(client, context, request, size);
-}
-
-static void step_reply(struct client *client, struct client_context *context) {
-  if (client_read(client, context, sizeof(client->pending)) <= 0) return;
-  int size = socks_reply_size(client->pending, client->pending_size);
-  if (size < 0 || (size > 0 && client->pending_size > (size_t)size)) {
-    client_fail(client, context, ERROR_PROTOCOL, "malformed SOCKS reply, or bytes after it");
-  } else if (client->pending_size >= 2 && client->pending[1] != 0) {
-    char detail[48];
-    snprintf(detail, sizeof(detail), "SOCKS reply code %u", client->pending[1]);
-    client_fail(client, context, ERROR_REFUSED_REQUEST, detail);
-  } else if (size > 0 && client->pending_size == (size_t)size) {
-    body_start(client, context);
-  }
-}
-
 void client_step(struct client *client, struct client_context *context) {
   client->progress_at = client_now();
   switch (client->stage) {
@@ -156,10 +157,9 @@ void client_step(struct client *client, struct client_context *context) {
       step_connecting(client, context);
       return;
     case CLIENT_METHOD:
-      step_method(client, context);
-      return;
     case CLIENT_REPLY:
-      step_reply(client, context);
+    case CLIENT_HEAD:
+      handshake_step(client, context);
       return;
     case CLIENT_BODY:
       body_step(client, context);

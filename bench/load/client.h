@@ -1,52 +1,27 @@
 // SPDX-License-Identifier: MIT
 //
-// One client connection of the load generator as a state machine. The driver (run.c) owns the loop,
-// the clock and the decision when to stop; this part owns sockets and the handshake, and body.c what
-// follows it, checking included.
+// One client connection of the load generator as a state machine. A worker (worker.c) owns the loop,
+// the clock and the decision when to stop; this part owns the sockets, handshake.c what is said to a
+// proxy, and body.c what follows, checking included.
 #ifndef SPLICE_LOAD_CLIENT_H
 #define SPLICE_LOAD_CLIENT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "histogram.h"
 #include "options.h"
+#include "pattern.h"
+#include "totals.h"
 #include "wire.h"
 
 enum client_stage {
   CLIENT_CONNECTING,
-  CLIENT_METHOD,   // greeting sent, method selection expected
-  CLIENT_REPLY,    // request sent, reply expected
+  CLIENT_METHOD,   // SOCKS5 greeting sent, method selection expected
+  CLIENT_REPLY,    // SOCKS5 request sent, reply expected
+  CLIENT_HEAD,     // HTTP CONNECT sent, head of the reply expected
   CLIENT_BODY,     // the mode's own traffic
   CLIENT_SUMMARY,  // upload finished, the server's summary expected
   CLIENT_CLOSED,
-};
-
-// Why a connection failed; the names are in client.c and appear in the report.
-enum client_error {
-  ERROR_CONNECT,
-  ERROR_REFUSED_METHOD,
-  ERROR_REFUSED_REQUEST,
-  ERROR_PROTOCOL,
-  ERROR_CLOSED_EARLY,
-  ERROR_RESET,
-  ERROR_TIMEOUT,
-  ERROR_COUNT,
-};
-
-extern const char *const client_error_names[ERROR_COUNT];
-
-// Counters of one run. The driver clears the measured ones when the warm-up ends; errors and corrupt
-// bytes are never cleared, so that a failure during warm-up or afterwards still shows.
-struct client_totals {
-  uint64_t bytes;
-  uint64_t operations;          // round trips, messages, or connections closed properly
-  struct histogram latency;     // of a round trip, or of a whole connection
-  struct histogram response;    // fetch: from the request to the end of the stream
-  struct histogram handshake;   // from connect() until the traffic could start
-  uint64_t corrupt;
-  uint64_t errors[ERROR_COUNT];
-  char first_error[160];
 };
 
 struct client {
@@ -57,16 +32,22 @@ struct client {
   uint64_t position;                          // of the pattern, in this connection
   uint64_t sent;                              // small only: bytes of messages sent
   uint64_t limit;                             // of position, in this connection
+  uint64_t mixture;                           // mixed only: where this place is in its row of sizes
   size_t pending_size;                        // bytes of an incomplete answer in pending
   uint8_t pending[SOCKS_REQUEST_MAX];
 };
 
+// What the connections of one event loop share, and no other loop touches.
 struct client_context {
   const struct load_options *options;
   struct client_totals *totals;
   int epoll_fd;
-  int stopping;  // no new round trips
-  int opening;   // no messages yet: a full load would keep the last connections from opening
+  int stopping;            // no new round trips
+  int opening;             // no messages yet: a full load would keep the last connections from opening
+  uint64_t measured_from;  // nanoseconds, CLOCK_MONOTONIC; 0 when the whole run is measured
+  uint32_t number;         // of the next connection, among those of all loops
+  uint32_t loops;          // how many loops count with this one
+  uint8_t inbox[PATTERN_READ];
 };
 
 uint64_t client_now(void);
@@ -90,6 +71,9 @@ void client_fail(struct client *client, struct client_context *context, enum cli
 
 // The same with the reason that errno holds.
 void client_fail_errno(struct client *client, struct client_context *context);
+
+// Counts bytes that are not what was sent. The connection goes on.
+void client_corrupt(struct client *client, struct client_context *context, uint64_t bytes, const char *detail);
 
 void client_close(struct client *client);
 

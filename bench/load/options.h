@@ -2,6 +2,9 @@
 #ifndef SPLICE_LOAD_OPTIONS_H
 #define SPLICE_LOAD_OPTIONS_H
 
+#define MAX_CONNECTIONS 16384
+#define MAX_THREADS 256
+
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdint.h>
@@ -9,14 +12,27 @@
 
 #include "address.h"
 
-enum load_mode { MODE_DOWNLOAD, MODE_UPLOAD, MODE_PING, MODE_CONNECT, MODE_FETCH, MODE_SMALL, MODE_IDLE };
+enum load_mode {
+  MODE_DOWNLOAD,
+  MODE_UPLOAD,
+  MODE_PING,
+  MODE_CONNECT,
+  MODE_FETCH,
+  MODE_SMALL,
+  MODE_IDLE,
+  MODE_MIXED,
+};
+
+// What is spoken before the traffic. A relay with a fixed target is spoken to directly.
+enum load_via { VIA_DIRECT, VIA_SOCKS5, VIA_CONNECT };
 
 // What `splice-load run` was asked to do. Exactly one of bytes, seconds and count is set.
 struct load_options {
   enum load_mode mode;
-  int via_socks5;
+  enum load_via via;
   struct address proxy, target;
   unsigned connections;
+  unsigned threads;  // event loops, not more than connections
   uint64_t bytes;    // per connection, download and upload
   uint64_t count;    // round trips, messages or connections, all together
   double seconds;    // length of the measured interval
@@ -29,12 +45,17 @@ struct load_options {
   socklen_t source_size;
   unsigned source_count;  // 0: the system chooses the source address
   pid_t proxy_pid, server_pid;
-  int announce;  // say on stderr when the measured interval begins
+  int announce;   // say on stderr when the measured interval begins
+  int histogram;  // print the buckets as well
 };
 
 // Fills options from the arguments after "run"; 0, or -1 after saying on stderr what is wrong.
 int options_parse(int argc, char **argv, struct load_options *options);
 
+// The same for a number between low and high that belongs to the argument `name`.
+int options_number(const char *name, const char *text, double low, double high, double *value);
+
 const char *options_mode_name(enum load_mode mode);
+const char *options_via_name(enum load_via via);
 
 #endif

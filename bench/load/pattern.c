@@ -30,3 +30,10 @@ size_t pattern_mismatches(uint16_t seed, uint64_t position, const uint8_t *data,
   for (size_t i = 0; i < size; i++) wrong += expected[i] != data[i];
   return wrong;
 }
+
+size_t pattern_first_mismatch(uint16_t seed, uint64_t position, const uint8_t *data, size_t size) {
+  const uint8_t *expected = pattern_at(seed, position);
+  size_t i = 0;
+  while (i < size && expected[i] == data[i]) i++;
+  return i;
+}

@@ -24,4 +24,7 @@ const uint8_t *pattern_at(uint16_t seed, uint64_t position);
 // Number of bytes in data[0..size) that differ from the pattern; size <= PATTERN_CHUNK.
 size_t pattern_mismatches(uint16_t seed, uint64_t position, const uint8_t *data, size_t size);
 
+// Index of the first such byte; size when there is none.
+size_t pattern_first_mismatch(uint16_t seed, uint64_t position, const uint8_t *data, size_t size);
+
 #endif

@@ -1,223 +1,156 @@
 // SPDX-License-Identifier: MIT
 //
-// The driver: opens the connections, runs the loop, marks the two ends of the measured interval and
-// stops in time whatever the other side does. Phases: opening (modes that keep their connections),
-// warm-up, measuring, stopping (uploads wait for the server's summary, idle connections for one more
-// answer), done. Every phase has an end on the clock.
+// The driver: threads with a loop each (worker.c), the two ends of the measured interval, and an end in
+// time whatever the other side does. Phases: opening (modes that keep their connections), warm-up,
+// measuring, stopping (uploads wait for the server's summary, idle connections for one more answer).
+// Every phase has an end on the clock. The workers go from one phase to the next together; between two
+// meetings nothing is sent, and the first worker reads the counters of the machine.
 #define _GNU_SOURCE
 #include "run.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include "body.h"
-#include "client.h"
 #include "cpu.h"
+#include "descriptors.h"
 #include "link.h"
 #include "report.h"
+#include "worker.h"
 
 #define SECOND 1000000000.0
-#define STOPPING_SECONDS 10.0
-// A connection without any progress for this long when the measurement ends is reported as stalled.
-#define STALL_SECONDS 1.0
-// Connections whose handshake is under way at a time: thousands at once would only fill listen queues.
-#define OPENING_MAX 256
+// Standard streams, listings of /proc, and whatever a library keeps open.
+#define OTHER_DESCRIPTORS 16u
+
+struct driver;
+
+struct seat {
+  struct driver *driver;
+  struct worker *worker;
+  pthread_t thread;
+};
 
 struct driver {
   const struct load_options *options;
-  struct client_context context;
-  struct client_totals totals;
-  struct client *clients;
-  unsigned open, opened;
-  uint64_t begin, deadline;  // of the whole run
-  struct load_result result;
+  struct seat seats[MAX_THREADS];
+  pthread_barrier_t barrier;
+  uint64_t begin, measured_from, measured_to;  // written by the first worker, read after a meeting
   pid_t roots[CPU_TREES];
   struct cpu_times cpu_from, cpu_to;
   struct link_counts link_from, link_to;
+  struct load_result result;
 };
-
-// One connection after the other in each place, rather than one for the whole run.
-static int renews(const struct load_options *options) {
-  return options->mode == MODE_CONNECT || options->mode == MODE_FETCH;
-}
 
 static uint64_t seconds_later(uint64_t from, double seconds) { return from + (uint64_t)(seconds * SECOND); }
 
-static unsigned count_open(const struct driver *driver) {
-  unsigned open = 0;
-  for (unsigned i = 0; i < driver->options->connections; i++) open += driver->clients[i].stage != CLIENT_CLOSED;
-  return open;
-}
+static void meet(struct driver *driver) { pthread_barrier_wait(&driver->barrier); }
 
-static void measure_from_here(struct driver *driver) {
-  struct client_totals *totals = &driver->totals;
-  totals->bytes = totals->operations = 0;
-  memset(&totals->latency, 0, sizeof(totals->latency));
-  memset(&totals->response, 0, sizeof(totals->response));
-  if (renews(driver->options)) memset(&totals->handshake, 0, sizeof(totals->handshake));
+static void read_from(struct driver *driver) {
   link_read(driver->options->interface, &driver->link_from);
   cpu_read(driver->roots, &driver->cpu_from);
-  driver->result.measured_from = client_now();
+  driver->measured_from = client_now();
 }
 
-static void measure_to_here(struct driver *driver) {
-  uint64_t now = client_now();
+static void read_to(struct driver *driver) {
+  driver->measured_to = client_now();
   link_read(driver->options->interface, &driver->link_to);
   cpu_read(driver->roots, &driver->cpu_to);
-  driver->result.seconds = (double)(now - driver->result.measured_from) / SECOND;
-  driver->result.bytes = driver->totals.bytes;
-  driver->result.operations = driver->totals.operations;
-  driver->result.latency = driver->totals.latency;
-  driver->result.handshake = driver->totals.handshake;
-  driver->result.response = driver->totals.response;
-  if (driver->options->mode == MODE_IDLE) return;
-  for (unsigned i = 0; i < driver->options->connections; i++) {
-    const struct client *client = &driver->clients[i];
-    if (client->stage == CLIENT_CLOSED) continue;
-    driver->result.stalled += now - client->progress_at > (uint64_t)(STALL_SECONDS * SECOND);
-  }
 }
 
-// One turn of the loop, waiting at most until `until`. Connect and fetch replace each ended connection.
-static void turn(struct driver *driver, uint64_t until) {
-  struct epoll_event events[256];
-  uint64_t now = client_now();
-  int wait = now >= until ? 0 : (int)((until - now) / 1000000u) + 1;
-  int count = epoll_wait(driver->context.epoll_fd, events, 256, wait);
-  for (int i = 0; i < count; i++) {
-    struct client *client = events[i].data.ptr;
-    client_step(client, &driver->context);
-    if (client->stage != CLIENT_CLOSED) continue;
-    driver->open--;
-    if (renews(driver->options) && !driver->context.stopping) {
-      driver->open += client_open(client, &driver->context) == 0;
-    }
-  }
-}
-
-static int all_counted(const struct driver *driver) {
+// The life of every worker; the first one is the main thread.
+static void *work(void *argument) {
+  struct seat *seat = argument;
+  struct driver *driver = seat->driver;
+  struct worker *worker = seat->worker;
   const struct load_options *options = driver->options;
-  if (options->count == 0) return 0;
-  uint64_t failed = 0;
-  for (int i = 0; i < ERROR_COUNT; i++) failed += driver->totals.errors[i];
-  return driver->totals.operations + failed >= options->count;
-}
-
-static unsigned count_opening(const struct driver *driver) {
-  unsigned opening = 0;
-  for (unsigned i = 0; i < driver->opened; i++) {
-    enum client_stage stage = driver->clients[i].stage;
-    opening += stage == CLIENT_CONNECTING || stage == CLIENT_METHOD || stage == CLIENT_REPLY;
+  const int first = seat == &driver->seats[0];
+  const uint64_t deadline = seconds_later(driver->begin, options->timeout);
+  worker_open(worker, deadline);
+  meet(driver);
+  worker_begin(worker);
+  if (options->seconds > 0) {
+    worker_loop(worker, seconds_later(client_now(), options->warmup));
+    meet(driver);
+    if (first) read_from(driver);
+    if (first && options->announce) fputs("measuring\n", stderr);
+    meet(driver);
+    worker_measure_from(worker, driver->measured_from);
+    worker_loop(worker, seconds_later(driver->measured_from, options->seconds));
+  } else {
+    worker_loop(worker, deadline);
   }
-  return opening;
+  worker_measure_to_here(worker);
+  meet(driver);
+  if (first) read_to(driver);
+  meet(driver);
+  worker_stop(worker);
+  return NULL;
 }
 
-// Opens them all, and waits until every one could start or has failed. Modes with a connection after
-// the other begin at once: whatever happens to a connection is what they measure.
-static void open_all(struct driver *driver, uint64_t until) {
-  const unsigned all = driver->options->connections;
-  unsigned opening = 0;
-  while (driver->opened < all || (opening > 0 && !renews(driver->options))) {
-    while (driver->opened < all && (opening < OPENING_MAX || renews(driver->options))) {
-      int failed = client_open(&driver->clients[driver->opened++], &driver->context) < 0;
-      driver->open += !failed;
-      opening += !failed;
-    }
-    if (renews(driver->options) || client_now() >= until) break;
-    turn(driver, until);
-    opening = count_opening(driver);
+static int merge_and_print(struct driver *driver) {
+  struct load_result *result = &driver->result;
+  result->seconds = (double)(driver->measured_to - driver->measured_from) / SECOND;
+  result->cpu = cpu_delta(&driver->cpu_from, &driver->cpu_to);
+  result->link = link_delta(&driver->link_from, &driver->link_to);
+  for (unsigned i = 0; i < driver->options->threads; i++) {
+    const struct worker *worker = driver->seats[i].worker;
+    totals_merge(&result->measured, &worker->measured);
+    totals_merge(&result->whole, &worker->totals);
+    result->stalled += worker->stalled;
   }
-  while (driver->opened < all)
-    client_fail(&driver->clients[driver->opened++], &driver->context, ERROR_TIMEOUT, "no time was left to open it");
-  driver->context.opening = 0;
-  for (unsigned i = 0; i < all; i++) body_begin(&driver->clients[i], &driver->context);
+  return report_print(driver->options, result);
 }
 
-static void loop_until(struct driver *driver, uint64_t until) {
-  while (driver->open > 0 && !all_counted(driver) && client_now() < until) turn(driver, until);
+static int have_descriptors(const struct load_options *options) {
+  const unsigned long needed = options->connections + options->threads + OTHER_DESCRIPTORS;
+  const unsigned long limit = descriptors_raise();
+  if (limit >= needed) return 1;
+  fprintf(stderr,
+          "splice-load: %u connections need %lu descriptors and this process may have %lu: "
+          "raise the limit (ulimit -Hn) or ask for fewer\n",
+          options->connections, needed, limit);
+  return 0;
 }
 
-// Ends what is still open. Timed downloads, pings and connects are cut off in the middle, as a user
-// who presses a key would; timed uploads end with a FIN, and the server must have every byte.
-static void stop(struct driver *driver) {
-  const struct load_options *options = driver->options;
-  driver->context.stopping = 1;
-  int timed_out = options->seconds == 0 && !all_counted(driver) && driver->open > 0;
-  for (unsigned i = 0; i < options->connections; i++) {
-    struct client *client = &driver->clients[i];
-    if (client->stage == CLIENT_CLOSED) continue;
-    if (timed_out) {
-      client_fail(client, &driver->context, ERROR_TIMEOUT, "not finished when the time was over");
-    } else if (options->mode == MODE_UPLOAD && client->stage == CLIENT_BODY) {
-      body_finish_upload(client, &driver->context);
-    } else if (options->mode == MODE_IDLE) {
-      body_ask_again(client, &driver->context);
-    } else if (options->mode != MODE_UPLOAD) {
-      client_close(client);
-    }
-  }
-  driver->open = count_open(driver);
-  uint64_t until = seconds_later(client_now(), STOPPING_SECONDS);
-  while (driver->open > 0 && client_now() < until) turn(driver, until);
-  for (unsigned i = 0; i < options->connections; i++) {
-    struct client *client = &driver->clients[i];
-    if (client->stage == CLIENT_CLOSED) continue;
-    client_fail(client, &driver->context, ERROR_TIMEOUT, "no end of the stream, no summary, or no answer");
-  }
-}
-
-static void raise_descriptor_limit(void) {
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
+static int cannot_start(int error) {
+  fprintf(stderr, "splice-load: cannot start: %s\n", strerror(error));
+  return 1;
 }
 
 int run(const struct load_options *options) {
+  if (!have_descriptors(options)) return 1;
   struct driver *driver = calloc(1, sizeof(*driver));
-  struct client *clients = calloc(options->connections, sizeof(*clients));
-  int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-  if (!driver || !clients || epoll_fd < 0) {
-    fprintf(stderr, "splice-load: cannot start: %s\n", strerror(errno));
-    return 1;
-  }
-  for (unsigned i = 0; i < options->connections; i++)
-    clients[i] = (struct client){.fd = -1, .stage = CLIENT_CLOSED};
-  signal(SIGPIPE, SIG_IGN);
-  raise_descriptor_limit();
+  if (!driver) return cannot_start(errno);
   driver->options = options;
-  driver->clients = clients;
-  driver->context = (struct client_context){
-      .options = options, .totals = &driver->totals, .epoll_fd = epoll_fd, .opening = 1};
+  for (unsigned i = 0; i < options->threads; i++) {
+    driver->seats[i] = (struct seat){.driver = driver, .worker = worker_create(options, i)};
+    if (!driver->seats[i].worker) return cannot_start(errno);
+  }
+  signal(SIGPIPE, SIG_IGN);
   driver->roots[LOAD_TREE_CLIENT] = getpid();
   driver->roots[LOAD_TREE_SERVER] = options->server_pid;
   driver->roots[LOAD_TREE_PROXY] = options->proxy_pid;
+  int error = pthread_barrier_init(&driver->barrier, NULL, options->threads);
+  if (error) return cannot_start(error);
 
+  // A run with --bytes or --count is measured from its very beginning.
   driver->begin = client_now();
-  measure_from_here(driver);
-  open_all(driver, seconds_later(driver->begin, options->timeout));
-  if (options->seconds > 0) {
-    loop_until(driver, seconds_later(client_now(), options->warmup));
-    measure_from_here(driver);
-    if (options->announce) fputs("measuring\n", stderr);
-    loop_until(driver, seconds_later(driver->result.measured_from, options->seconds));
-  } else {
-    loop_until(driver, seconds_later(driver->begin, options->timeout));
+  read_from(driver);
+  for (unsigned i = 1; i < options->threads; i++) {
+    // Those that have begun wait for all the others, or end with the process.
+    error = pthread_create(&driver->seats[i].thread, NULL, work, &driver->seats[i]);
+    if (error) return cannot_start(error);
   }
-  measure_to_here(driver);
-  stop(driver);
+  work(&driver->seats[0]);
+  for (unsigned i = 1; i < options->threads; i++) pthread_join(driver->seats[i].thread, NULL);
 
-  driver->result.cpu = cpu_delta(&driver->cpu_from, &driver->cpu_to);
-  driver->result.link = link_delta(&driver->link_from, &driver->link_to);
-  driver->result.totals = &driver->totals;
-  int clean = report_print(options, &driver->result);
-  free(clients);
+  const int clean = merge_and_print(driver);
+  for (unsigned i = 0; i < options->threads; i++) worker_free(driver->seats[i].worker);
+  pthread_barrier_destroy(&driver->barrier);
   free(driver);
   return clean ? 0 : 3;
 }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
-// The server side: one thread, one level-triggered epoll, no per-connection thread or timer. A
-// connection's first byte chooses what it does (wire.h). One chunk per wake-up keeps flows fair.
+// The server side: level-triggered epoll loops, no per-connection thread or timer. A connection's first
+// byte chooses what it does (wire.h). One chunk per wake-up keeps flows fair. The first loop accepts, and
+// gives the connections to all loops in turn; from then on a connection belongs to its loop alone.
 #define _GNU_SOURCE
 #include "serve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +19,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "descriptors.h"
+#include "options.h"
 #include "pattern.h"
 #include "wire.h"
 
 enum phase { PHASE_HEADER, PHASE_SENDING, PHASE_RECEIVING, PHASE_ECHO, PHASE_SUMMARY };
 
+struct loop {
+  int epoll_fd;
+  uint8_t inbox[PATTERN_READ];
+};
+
 struct peer {
   int fd;
+  struct loop *loop;
   enum phase phase;
   uint32_t interest;
   size_t header_size;
@@ -35,8 +46,14 @@ struct peer {
 
 #define ECHO_ROOM 65536u
 
-static int epoll_fd;
-static uint8_t inbox[PATTERN_READ];
+// What the first loop accepts with.
+struct door {
+  int listener;
+  int spare;  // held open, so that a connection can be accepted, and closed, when there are no more
+  int told;
+  unsigned next, count;
+  struct loop **loops;
+};
 
 static void finish(struct peer *peer) {
   close(peer->fd);
@@ -48,7 +65,7 @@ static void want(struct peer *peer, uint32_t interest) {
   if (peer->interest == interest) return;
   struct epoll_event event = {.events = interest, .data.ptr = peer};
   peer->interest = interest;
-  epoll_ctl(epoll_fd, EPOLL_CTL_MOD, peer->fd, &event);
+  epoll_ctl(peer->loop->epoll_fd, EPOLL_CTL_MOD, peer->fd, &event);
 }
 
 // The step functions return 0 to stay and -1 when the connection is over.
@@ -66,7 +83,8 @@ static int step_sending(struct peer *peer) {
 
 static int step_receiving(struct peer *peer) {
   uint64_t left = peer->header.bytes - peer->position;
-  size_t room = left < sizeof(inbox) ? (size_t)left : sizeof(inbox);
+  uint8_t *inbox = peer->loop->inbox;
+  size_t room = left < PATTERN_READ ? (size_t)left : PATTERN_READ;
   ssize_t got = room > 0 ? recv(peer->fd, inbox, room, 0) : 0;
   if (got < 0) return errno == EAGAIN || errno == EINTR ? 0 : -1;
   peer->corrupt += pattern_mismatches(peer->header.seed, peer->position, inbox, (size_t)got);
@@ -158,9 +176,20 @@ static int step(struct peer *peer) {
   return -1;
 }
 
-static void accept_some(int listener) {
+// Without descriptors the listener would stay readable for ever: the connection is taken and closed instead.
+static void turn_away(struct door *door) {
+  if (!door->told) fputs("splice-load: out of descriptors: raise the limit (ulimit -Hn)\n", stderr);
+  door->told = 1;
+  close(door->spare);
+  int fd = accept4(door->listener, NULL, NULL, SOCK_CLOEXEC);
+  if (fd >= 0) close(fd);
+  door->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void accept_some(struct door *door) {
   for (int i = 0; i < 64; i++) {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(door->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) turn_away(door);
     if (fd < 0) return;
     struct peer *peer = calloc(1, sizeof(*peer));
     if (!peer) {
@@ -171,44 +200,80 @@ static void accept_some(int listener) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     peer->fd = fd;
     peer->interest = EPOLLIN;
+    peer->loop = door->loops[door->next++ % door->count];
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) finish(peer);
+    // The last touch: from here on another thread may already have freed it.
+    if (epoll_ctl(peer->loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) finish(peer);
   }
 }
 
-static int listen_on(uint16_t port) {
+// Gives the listening socket, and in `port` the port that it got.
+static int listen_on(uint16_t *port) {
   const int on = 1, off = 0;
   int fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-  struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-  if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0) return -1;
-  return listen(fd, 4096) < 0 ? -1 : fd;
+  struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(*port)};
+  socklen_t size = sizeof(address);
+  if (bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, 4096) < 0) return -1;
+  if (getsockname(fd, (struct sockaddr *)&address, &size) < 0) return -1;
+  *port = ntohs(address.sin6_port);
+  return fd;
 }
 
-int serve(uint16_t port) {
-  signal(SIGPIPE, SIG_IGN);
-  epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-  int listener = listen_on(port);
-  struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-  if (epoll_fd < 0 || listener < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event) < 0) {
-    fprintf(stderr, "splice-load: cannot serve on port %u: %s\n", port, strerror(errno));
-    return 1;
-  }
-  printf("serving on %u\n", port);
-  fflush(stdout);
+// Runs for ever; `door` is NULL in the loops that do not accept.
+static int serve_loop(struct loop *loop, struct door *door) {
   struct epoll_event events[128];
   for (;;) {
-    int count = epoll_wait(epoll_fd, events, 128, -1);
+    int count = epoll_wait(loop->epoll_fd, events, 128, -1);
     if (count < 0 && errno != EINTR) return 1;
     for (int i = 0; i < count; i++) {
       struct peer *peer = events[i].data.ptr;
       if (!peer) {
-        accept_some(listener);
+        accept_some(door);
       } else if (step(peer) < 0) {
         finish(peer);
       }
     }
   }
+}
+
+static void *serve_thread(void *loop) {
+  serve_loop(loop, NULL);
+  return NULL;
+}
+
+static struct loop *loop_create(void) {
+  struct loop *loop = calloc(1, sizeof(*loop));
+  if (loop) loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+  return loop && loop->epoll_fd >= 0 ? loop : NULL;
+}
+
+static int cannot_serve(uint16_t port, int error) {
+  fprintf(stderr, "splice-load: cannot serve on port %u: %s\n", port, strerror(error));
+  return 1;
+}
+
+int serve(uint16_t port, unsigned threads) {
+  static struct loop *loops[MAX_THREADS];
+  signal(SIGPIPE, SIG_IGN);
+  descriptors_raise();
+  struct door door = {.listener = listen_on(&port), .count = threads, .loops = loops};
+  if (door.listener < 0) return cannot_serve(port, errno);
+  door.spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  for (unsigned i = 0; i < threads; i++) {
+    loops[i] = loop_create();
+    if (!loops[i]) return cannot_serve(port, errno);
+  }
+  struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+  if (epoll_ctl(loops[0]->epoll_fd, EPOLL_CTL_ADD, door.listener, &event) < 0) return cannot_serve(port, errno);
+  for (unsigned i = 1; i < threads; i++) {
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, serve_thread, loops[i]);
+    if (error) return cannot_serve(port, error);
+  }
+  printf("serving on %u\n", port);
+  fflush(stdout);
+  return serve_loop(loops[0], &door);
 }

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+#define _GNU_SOURCE
+#include "worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "body.h"
+#include "mixture.h"
+
+#define SECOND UINT64_C(1000000000)
+#define STOPPING_SECONDS 10u
+// A connection without any progress for this long when the measurement ends is reported as stalled.
+#define STALL_SECONDS 1u
+// Connections of all workers whose handshake is under way at a time: thousands at once would only fill
+// listen queues.
+#define OPENING_MAX 256u
+_Static_assert(OPENING_MAX >= MAX_THREADS, "every worker may open one");
+
+int worker_renews(const struct load_options *options) {
+  return options->mode == MODE_CONNECT || options->mode == MODE_FETCH || options->mode == MODE_MIXED;
+}
+
+// The part of `all` that belongs to one of `parts`.
+static uint64_t begin_of_part(uint64_t all, unsigned index, unsigned parts) {
+  return all / parts * index + (index < all % parts ? index : all % parts);
+}
+
+struct worker *worker_create(const struct load_options *options, unsigned index) {
+  const unsigned all = options->threads;
+  struct worker *worker = calloc(1, sizeof(*worker));
+  if (!worker) return NULL;
+  const uint64_t first = begin_of_part(options->connections, index, all);
+  worker->connections = (unsigned)(begin_of_part(options->connections, index + 1, all) - first);
+  worker->share = begin_of_part(options->count, index + 1, all) - begin_of_part(options->count, index, all);
+  worker->context.options = options;
+  worker->context.totals = &worker->totals;
+  worker->context.opening = 1;
+  worker->context.number = index;
+  worker->context.loops = all;
+  worker->context.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+  worker->clients = calloc(worker->connections, sizeof(*worker->clients));
+  if (worker->context.epoll_fd < 0 || !worker->clients) {
+    const int error = errno;
+    worker_free(worker);
+    errno = error;
+    return NULL;
+  }
+  for (unsigned i = 0; i < worker->connections; i++) {
+    const uint64_t mixture = mixture_start((unsigned)first + i);
+    worker->clients[i] = (struct client){.fd = -1, .stage = CLIENT_CLOSED, .mixture = mixture};
+  }
+  return worker;
+}
+
+void worker_free(struct worker *worker) {
+  if (worker->context.epoll_fd >= 0) close(worker->context.epoll_fd);
+  free(worker->clients);
+  free(worker);
+}
+
+static unsigned is_opening(const struct client *client) { return client->stage < CLIENT_BODY; }
+
+static void open_one(struct worker *worker, struct client *client) {
+  if (client_open(client, &worker->context) < 0) return;
+  worker->open++;
+  worker->opening++;
+}
+
+// One turn of the loop, waiting at most until `until`. Some modes replace each ended connection.
+static void turn(struct worker *worker, uint64_t until) {
+  struct epoll_event events[256];
+  uint64_t now = client_now();
+  int wait = now >= until ? 0 : (int)((until - now) / 1000000u) + 1;
+  int count = epoll_wait(worker->context.epoll_fd, events, 256, wait);
+  for (int i = 0; i < count; i++) {
+    struct client *client = events[i].data.ptr;
+    const unsigned was_opening = is_opening(client);
+    client_step(client, &worker->context);
+    worker->opening -= was_opening - is_opening(client);
+    if (client->stage != CLIENT_CLOSED) continue;
+    worker->open--;
+    if (worker_renews(worker->context.options) && !worker->context.stopping) open_one(worker, client);
+  }
+}
+
+static void fail_late(struct worker *worker, struct client *client, const char *detail) {
+  if (client->stage != CLIENT_CLOSED) worker->open--;
+  client_fail(client, &worker->context, ERROR_TIMEOUT, detail);
+}
+
+void worker_open(struct worker *worker, uint64_t until) {
+  const unsigned all = worker->connections;
+  const int renews = worker_renews(worker->context.options);
+  const unsigned most = OPENING_MAX / worker->context.loops;
+  while (worker->opened < all || (worker->opening > 0 && !renews)) {
+    while (worker->opened < all && (worker->opening < most || renews))
+      open_one(worker, &worker->clients[worker->opened++]);
+    if (renews || client_now() >= until) break;
+    turn(worker, until);
+  }
+  if (renews) return;
+  for (unsigned i = 0; i < worker->opened; i++) {
+    struct client *client = &worker->clients[i];
+    if (is_opening(client)) fail_late(worker, client, "no answer until the time was over");
+  }
+  worker->opening = 0;
+  while (worker->opened < all)
+    fail_late(worker, &worker->clients[worker->opened++], "no time was left to open it");
+}
+
+void worker_begin(struct worker *worker) {
+  worker->context.opening = 0;
+  for (unsigned i = 0; i < worker->connections; i++) body_begin(&worker->clients[i], &worker->context);
+}
+
+static int all_counted(const struct worker *worker) {
+  return worker->context.options->count > 0 &&
+         worker->totals.operations + totals_errors(&worker->totals) >= worker->share;
+}
+
+void worker_loop(struct worker *worker, uint64_t until) {
+  while (worker->open > 0 && !all_counted(worker) && client_now() < until) turn(worker, until);
+}
+
+void worker_measure_from(struct worker *worker, uint64_t now) {
+  worker->context.measured_from = now;
+  totals_clear_measured(&worker->totals, worker_renews(worker->context.options));
+}
+
+void worker_measure_to_here(struct worker *worker) {
+  const uint64_t now = client_now();
+  worker->measured = worker->totals;
+  if (worker->context.options->mode == MODE_IDLE) return;
+  for (unsigned i = 0; i < worker->connections; i++) {
+    const struct client *client = &worker->clients[i];
+    if (client->stage == CLIENT_CLOSED) continue;
+    worker->stalled += now - client->progress_at > STALL_SECONDS * SECOND;
+  }
+}
+
+// Timed downloads, pings and connects are cut off in the middle, as a user who presses a key would;
+// timed uploads end with a FIN, and the server must have every byte.
+void worker_stop(struct worker *worker) {
+  const struct load_options *options = worker->context.options;
+  worker->context.stopping = 1;
+  const int timed_out = options->seconds == 0 && !all_counted(worker) && worker->open > 0;
+  for (unsigned i = 0; i < worker->connections; i++) {
+    struct client *client = &worker->clients[i];
+    if (client->stage == CLIENT_CLOSED) continue;
+    if (timed_out) {
+      client_fail(client, &worker->context, ERROR_TIMEOUT, "not finished when the time was over");
+    } else if (options->mode == MODE_UPLOAD && client->stage == CLIENT_BODY) {
+      body_finish_upload(client, &worker->context);
+    } else if (options->mode == MODE_IDLE) {
+      body_ask_again(client, &worker->context);
+    } else if (options->mode != MODE_UPLOAD) {
+      client_close(client);
+    }
+  }
+  worker->open = 0;
+  for (unsigned i = 0; i < worker->connections; i++) worker->open += worker->clients[i].stage != CLIENT_CLOSED;
+  const uint64_t until = client_now() + STOPPING_SECONDS * SECOND;
+  while (worker->open > 0 && client_now() < until) turn(worker, until);
+  for (unsigned i = 0; i < worker->connections; i++) {
+    struct client *client = &worker->clients[i];
+    if (client->stage == CLIENT_CLOSED) continue;
+    client_fail(client, &worker->context, ERROR_TIMEOUT, "no end of the stream, no summary, or no answer");
+  }
+}
