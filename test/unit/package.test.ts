@@ -80,7 +80,7 @@ test('everything that it needs to run, to be built and to be lawful is inside', 
 
 test('nothing else is', () => {
   const expected =
-    /^([A-Z_]+(\.md)?|package\.json|CMakeLists\.txt|scripts\/install\.mjs|dist\/.*(\.js|\.d\.ts)|addon\/.*\.(cc|h)|bpf\/.*\.[ch]|include\/.*\.h|cmake\/.*\.cmake|docs\/.*\.md|etc\/[\w.-]+|prebuilds\/[\w-]+\/[\w.]+\.(node|o))$/;
+    /^([A-Z_]+(\.md)?|package\.json|CMakeLists\.txt|scripts\/install\.mjs|dist\/.*(\.js|\.d\.ts)|addon\/.*\.(cc|h)|bpf\/.*\.[ch]|include\/.*\.h|cmake\/.*\.cmake|docs\/.*\.(md|svg)|bench\/(load|cost|contestants)\/[\w.-]+|bench\/[\w.-]+|etc\/[\w.-]+|prebuilds\/[\w-]+\/[\w.]+\.(node|o))$/;
   expect(packed.filter((name) => !expected.test(name))).toEqual([]);
 });
 
