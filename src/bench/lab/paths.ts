@@ -1,0 +1,15 @@
+/** Where things of the benchmark are: the same from the sources and from the built files, which lie equally deep. */
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Of the repository, or of the installed package. */
+export const ROOT = path.resolve(fileURLToPath(new URL('../../..', import.meta.url)));
+
+/** C sources and the contestants' configurations. */
+export const BENCH = path.join(ROOT, 'bench');
+
+/** What the benchmark builds. */
+export const BUILD = path.join(ROOT, 'build/bench');
+
+/** PATH with the places of programs for administrators, which a user's lacks on Debian. */
+export const PROGRAM_PATH = `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/local/sbin:/usr/sbin:/sbin`;
