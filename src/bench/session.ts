@@ -1,0 +1,168 @@
+/**
+ * One contestant, from its start to its end: up, ready (a round trip through it works), the machine quiet, load as often
+ * as the caller wants, down. Only one is up at a time: programs that a proxy puts on an interface would cost the others.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Session } from './figures/figure.js';
+import type { Contestant, Lab, LoadResult, Output, Running, Workload } from './model.js';
+import { ofProxyMachine, readTicks, waitForQuiet } from './processor-time.js';
+import type { Ticks } from './processor-time.js';
+import { abortable } from './stop.js';
+import { PROXY_PORT, routeArguments, TARGET_PORT, watchArguments, workloadArguments } from './workload.js';
+
+/** A contestant could not be started, or a trial has no result. The message is for people. */
+export class TrialError extends Error {
+  override readonly name = 'TrialError';
+}
+
+export interface SessionSetting {
+  readonly lab: Lab;
+  /** The load generator, and its server, which runs. */
+  readonly load: string;
+  readonly server: Running;
+  readonly processors: number;
+  /** For contestants' logs. */
+  readonly directory: string;
+  readonly seconds: number;
+  readonly warmup: number;
+  /** Seconds to wait at most until the machine is quiet. */
+  readonly quietWait: number;
+  readonly signal: AbortSignal;
+  /** How long a contestant may take until it is ready. **Default:** 15 s. */
+  readonly readyMs?: number;
+}
+
+const READY_MS = 15_000;
+const READY_AGAIN_MS = 50;
+/** For connecting, warm-up's errors and the end of an upload, beyond the intervals. */
+const GRACE_MS = 30_000;
+
+export async function openSession(contestant: Contestant, setting: SessionSetting): Promise<Session> {
+  const { lab, directory, processors, signal, quietWait } = setting;
+  const file = contestant.name.replace(/[^\w.-]+/g, '_');
+  const scratch = `${lab.proxy.scratch}/${file}`;
+  const logs = join(directory, 'logs');
+  await Promise.all([mkdir(logs, { recursive: true }), lab.proxy.run(['mkdir', '-p', scratch])]);
+  const start = await contestant.prepare({
+    host: lab.proxy,
+    addresses: lab.addresses,
+    proxyPort: PROXY_PORT,
+    targetPort: TARGET_PORT,
+    scratch,
+    processors,
+  });
+  const running =
+    start === undefined
+      ? undefined
+      : await lab.proxy.start(start.command, {
+          ...(start.env === undefined ? {} : { env: start.env }),
+          log: join(logs, `${file}.log`),
+        });
+  const session = new ContestantSession(contestant, running, setting);
+  try {
+    await session.ready();
+    await waitForQuiet(lab, quietWait, signal);
+    return session;
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+class ContestantSession implements Session {
+  readonly contestant: Contestant;
+  readonly running: Running | undefined;
+  readonly route: readonly string[];
+  readonly #setting: SessionSetting;
+
+  constructor(contestant: Contestant, running: Running | undefined, setting: SessionSetting) {
+    this.contestant = contestant;
+    this.running = running;
+    this.route = routeArguments(contestant.via, setting.lab.addresses);
+    this.#setting = setting;
+  }
+
+  async ready(): Promise<void> {
+    const { readyMs = READY_MS, signal } = this.#setting;
+    let last = '';
+    for (const end = Date.now() + readyMs; Date.now() < end; await abortable(sleep(READY_AGAIN_MS), signal)) {
+      if (this.running?.ended === true) throw new TrialError(`it ended at once: ${this.#tail()}`);
+      const { out, err } = await this.generate(['--mode', 'ping', '--count', '1', '--timeout', '2'], {
+        timeoutMs: 5000,
+      });
+      const result = parseResult(out);
+      if (result?.clean === true) return;
+      last = result?.firstError ?? err.trim();
+    }
+    const what = [this.#tail(), last].filter((text) => text !== '').join('; ');
+    throw new TrialError(`not ready after ${readyMs / 1000} s: ${what}`);
+  }
+
+  async run(workload: Workload, interval?: { seconds: number; warmup: number }): Promise<LoadResult> {
+    const { lab, server } = this.#setting;
+    const { seconds, warmup } = interval ?? this.#setting;
+    const args = [
+      ...workloadArguments(workload),
+      ...['--seconds', String(seconds), '--warmup', String(warmup)],
+      ...watchArguments(lab, server, this.running),
+    ];
+    const timeoutMs = (seconds + warmup) * 1000 + GRACE_MS;
+    if (lab.oneMachine) return this.#result(await this.generate(args, { timeoutMs }));
+    // The load generator says when the measured interval begins; then, and at its end, the proxy's own machine is read.
+    let before: Promise<Ticks> | undefined;
+    const onError = (): void => {
+      if (before !== undefined) return;
+      before = readTicks(lab.proxy);
+      // Its failure is the trial's, below; until then nobody waits for it.
+      before.catch(() => undefined);
+    };
+    const output = await this.generate([...args, '--announce'], { timeoutMs, onError });
+    const result = this.#result(output);
+    if (before === undefined) throw new TrialError('the load generator did not say when it began to measure');
+    return { ...result, cpu: ofProxyMachine(result.cpu, await before, await readTicks(lab.proxy)) };
+  }
+
+  generate(
+    args: readonly string[],
+    options: { timeoutMs?: number; onError?: (text: string) => void } = {},
+  ): Promise<Output> {
+    const { lab, load, signal } = this.#setting;
+    return abortable(lab.client.run([load, 'run', ...this.route, ...args], options), signal);
+  }
+
+  async close(): Promise<void> {
+    await this.running?.stop();
+  }
+
+  #result({ out, err, code }: Output): LoadResult {
+    const result = parseResult(out);
+    if (result === undefined) {
+      const said = err.trim() || 'it said nothing';
+      throw new TrialError(`the load generator ended with ${code ?? 'a signal'}: ${said}`);
+    }
+    return result;
+  }
+
+  #tail(): string {
+    return this.running === undefined ? 'no route to the server' : lastWords(this.running);
+  }
+}
+
+/** The end of what a process printed, on one line: contestants log, and only the last of it says why they ended. */
+export function lastWords(running: Running): string {
+  const lines = running.tail().trim().split('\n');
+  return lines.slice(-3).join(' | ').slice(-300);
+}
+
+/** Undefined for anything but a result: the load generator prints that, or nothing. */
+function parseResult(out: string): LoadResult | undefined {
+  const start = out.indexOf('{');
+  if (start < 0) return undefined;
+  try {
+    return JSON.parse(out.slice(start)) as LoadResult;
+  } catch {
+    return undefined;
+  }
+}
