@@ -1,9 +1,9 @@
 /** Every command that a document shows exists, with the flags it is shown with. */
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
+import { benchMain } from '../../../src/cli/bench-main.js';
 import { ctlMain } from '../../../src/cli/ctl-main.js';
 import { parseSocksCommand } from '../../../src/cli/socks-command.js';
 import { fakeEnvironment } from '../cli/fake-environment.js';
@@ -40,6 +40,22 @@ function socksHelp(): string {
   return environment.out();
 }
 
+async function benchHelp(argument: string): Promise<string> {
+  const environment = fakeEnvironment([...(argument === '' ? [] : [argument]), '--help']);
+  const never = () => Promise.reject(new Error('help asks nothing'));
+  const code = await benchMain(environment, {
+    openLab: never,
+    buildLoad: never,
+    describeMachine: never,
+    describeSymsplice: never,
+    chooseContestants: () => [],
+    localHost: () => {
+      throw new Error('help asks nothing');
+    },
+  });
+  return code === 0 ? environment.out() : '';
+}
+
 /** What the program says about itself; '' where the program, or its subcommand, does not exist. undefined: not ours. */
 async function helpFor(command: string): Promise<string | undefined> {
   const [program = '', first = '', second = ''] = command.split(/\s+/);
@@ -48,15 +64,15 @@ async function helpFor(command: string): Promise<string | undefined> {
       return `${socksHelp()} --version`;
     case 'splice-ctl':
       return first === '' ? 'splice-ctl' : ctlHelp(first);
+    case 'splice-bench':
+      return benchHelp(first.startsWith('-') ? '' : first);
     case 'npm':
       if (first === 'start' || first === 'test') return scripts[first] === undefined ? '' : socksHelp();
-      return first === 'run' ? (scripts[second] ?? '') : undefined;
+      if (first !== 'run') return undefined;
+      return second === 'bench' ? benchHelp('') : (scripts[second] ?? '');
     case 'node':
       if (!/^[a-z]+\/.*\.m?js$/.test(first) || first.startsWith('dist/')) return undefined;
-      if (!existsSync(`${root}/${first}`)) return '';
-      return /^bench\/[a-z-]+\.mjs$/.test(first)
-        ? execFileSync(process.execPath, [`${root}/${first}`, '--help'], { encoding: 'utf8' }) + '--help'
-        : first;
+      return existsSync(`${root}/${first}`) ? first : '';
     default:
       if (!program.startsWith('scripts/') || program.endsWith('/')) return undefined;
       return existsSync(`${root}/${program}`) ? readFileSync(`${root}/${program}`, 'utf8') : '';
