@@ -207,13 +207,18 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 	y = &flow->leg[(seg->side & 1) ^ 1];
 	if (mark)
 		skb->mark = 0;
-	/* Both go to the socket, whatever the way: it and the pump put bytes where they belong. */
+	/* Behind relayed bytes the socket would keep it as a hole for ever, and nobody else puts it
+	 * together.
+	 */
 	if (seg->fragment)
-		return leave(SPLICE_COUNT_LOCAL_FRAGMENT, TC_ACT_UNSPEC);
+		return x->way == SPLICE_WAY_FAST ? leave(SPLICE_COUNT_DROP_FRAGMENT, TC_ACT_SHOT) :
+						   leave(SPLICE_COUNT_LOCAL_FRAGMENT, TC_ACT_UNSPEC);
 	if (seg->flags & TCP_SYN)
 		return leave(SPLICE_COUNT_LOCAL_SYN, TC_ACT_UNSPEC);
 	if (!mark && !checksum_holds(skb, seg))
 		return leave(SPLICE_COUNT_DROP_CHECKSUM, TC_ACT_SHOT);
+	if (!mark && seg->extra && !seg->ip6 && remove_options(skb, seg))
+		return leave(SPLICE_COUNT_DROP_EXTENSION, TC_ACT_SHOT);
 	both = bpf_map_lookup_elem(&sockets, &zero);
 	if (!both)
 		return leave(SPLICE_COUNT_DROP_REWRITE, TC_ACT_SHOT);
@@ -247,13 +252,17 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 	else if (seg->flags & TCP_RST)
 		return leave(SPLICE_COUNT_LOCAL_SLOW, TC_ACT_UNSPEC);
 
+	/* As a fragment. */
+	if (x->way == SPLICE_WAY_FAST && seg->extra && !(has_data && splice_before(seg->seq, x->cut)))
+		return leave(SPLICE_COUNT_DROP_EXTENSION, TC_ACT_SHOT);
+
 	out.seq = splice_map_seq(seg->seq, x->seq_delta);
 	out.ack = splice_map_ack(seg->ack, y->seq_delta);
 	out.window = splice_window_bytes(seg->window, x->peer_scale);
 	for_relayed = y->way == SPLICE_WAY_FAST && (seg->flags & TCP_ACK) &&
 		      !splice_before(out.ack, y->cut);
 
-	if (x->way != SPLICE_WAY_FAST || seg->extra) {
+	if (x->way != SPLICE_WAY_FAST) {
 		track(flow, seg);
 		if (!for_relayed || seg->extra) {
 			count(SPLICE_COUNT_LOCAL_SLOW);

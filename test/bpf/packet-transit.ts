@@ -4,7 +4,7 @@ import { PACKET_WAY } from '../../src/abi.gen.js';
 import { ACTION, CLIENT, SERVER, parsed } from './packet-bench.js';
 import { DIRECTIONS, EMPTY, MARK, otherSide, type TransitBed } from './packet-pair.js';
 import { LEG } from './packet-slot.js';
-import { FLAG, build, parse, type TcpOption } from './segment.js';
+import { FLAG, build, parse, type Segment, type TcpOption } from './segment.js';
 
 export function transit(bed: () => TransitBed): void {
   describe('before the cut', () => {
@@ -129,9 +129,41 @@ export function transit(bed: () => TransitBed): void {
       expect(bed().bench.relay(syn)).toMatchObject({ result: ACTION.pass, counts: { 'local-syn': 1 } });
       const fragment = flow.from(CLIENT, { fragment: 0x2000 });
       expect(bed().bench.relay(fragment)).toMatchObject({ result: ACTION.pass, counts: { 'local-fragment': 1 } });
-      const options = flow.from(CLIENT, { ipOptions: [148, 4, 0, 0] });
-      expect(bed().bench.relay(options)).toMatchObject({ result: ACTION.pass, counts: { 'local-slow': 1 } });
       expect(bed().ways(flow)).toBe('slow/slow');
+    });
+  });
+
+  describe('unusual IP headers', () => {
+    const router = { number: 60, length: 0, bytes: [1, 4, 0, 0, 0, 0] };
+    const fragment = { number: 44, length: 0, bytes: [0, 1, 0, 0, 0, 9] };
+
+    test('IPv4 options are taken off: they are nothing to wait for, and nothing to a socket', async () => {
+      const { flow } = await bed().seen();
+      const { result, counts } = bed().bench.relay(flow.from(CLIENT, { ipOptions: [148, 4, 0, 0] }));
+      expect([result, counts]).toEqual([ACTION.redirect, { cut: 1, 'options-removed': 1, 'relayed-transit': 1 }]);
+      const old = bed().bench.relay(flow.from(CLIENT, { seq: 900, ipOptions: [148, 4, 0, 0] }));
+      expect([old.result, old.counts]).toEqual([ACTION.pass, { 'options-removed': 1, 'local-old': 1 }]);
+      expect(parse(old.packet)).toEqual(parsed(flow.from(CLIENT, { seq: 900 })));
+    });
+
+    test('what cannot be relayed is for the socket before the cut, and for nobody behind it', async () => {
+      for (const family of [4, 6] as const) {
+        const { flow } = await bed().seen({ family });
+        const oddities: Partial<Segment>[] =
+          family === 4 ? [{ fragment: 0x2000 }] : [{ extensions: [router] }, { extensions: [fragment] }];
+        for (const oddity of oddities) expect(bed().bench.relay(flow.from(CLIENT, oddity)).result).toBe(ACTION.pass);
+        expect(bed().ways(flow)).toBe('slow/slow');
+        expect(bed().bench.relay(flow.from(CLIENT)).counts).toMatchObject({ cut: 1 });
+        for (const oddity of oddities) {
+          // The socket would keep what follows relayed bytes for ever, and say that it has it.
+          const { result, counts } = bed().bench.relay(flow.from(CLIENT, { seq: 1_005, ...oddity }));
+          expect(result).toBe(ACTION.drop);
+          expect((counts['drop-fragment'] ?? 0) + (counts['drop-extension'] ?? 0)).toBe(1);
+        }
+        if (family === 4) continue;
+        const old = bed().bench.relay(flow.from(CLIENT, { seq: 900, extensions: [router] }));
+        expect([old.result, old.counts]).toEqual([ACTION.pass, { 'local-old': 1 }]);
+      }
     });
   });
 
