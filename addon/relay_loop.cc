@@ -89,7 +89,7 @@ bool RelayLoop::Counters(uint64_t id, FlowWords* out) {
           now > active ? static_cast<double>(now - active) : 0,
           0,
           0};
-  return flow.packet == nullptr || CountPacket(*flow.packet, now, out);
+  return flow.packet == nullptr || CountPacket(*flow.packet, out);
 }
 
 bool RelayLoop::Detail(uint64_t id, DetailWords* out) {

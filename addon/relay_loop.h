@@ -130,7 +130,7 @@ class RelayLoop {
   static bool RelayedStill(Flow* flow);
   uint64_t IdleSince(const Flow& flow) const;
   // Any thread.
-  static bool CountPacket(const Transit& packet, uint64_t now_ms, FlowWords* out);
+  static bool CountPacket(const Transit& packet, FlowWords* out);
   void GiveUpSockets(Flow* flow);
   void Arm(Flow* flow, uint64_t due_ms);
   void Forget(Flow* flow);

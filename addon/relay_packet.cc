@@ -117,18 +117,18 @@ bool RelayLoop::RelayedStill(Flow* flow) {
 uint64_t RelayLoop::IdleSince(const Flow& flow) const {
   const uint64_t active = flow.active_ms.load(std::memory_order_relaxed);
   if (flow.packet == nullptr || !flow.packet->installed()) return active;
-  return std::max(active, now_ms_ - std::min(now_ms_, flow.packet->idle_ms(now_ms_)));
+  return std::max(active, now_ms_ - std::min(now_ms_, flow.packet->idle_ms()));
 }
 
 // Corrects and completes what the pump counts; false when the flow has been given up.
-bool RelayLoop::CountPacket(const Transit& packet, uint64_t now_ms, FlowWords* out) {
+bool RelayLoop::CountPacket(const Transit& packet, FlowWords* out) {
   const PacketStatus status = packet.status();
   if (status == PacketStatus::kReleased) return false;
   if (status == PacketStatus::kTransit) {
     (*out)[0] = std::max((*out)[0], static_cast<double>(packet.bytes(SPLICE_CLIENT)));
     (*out)[1] = std::max((*out)[1], static_cast<double>(packet.bytes(SPLICE_SERVER)));
     if (packet.has_fin()) (*out)[2] = SPLICE_FLOW_TEARDOWN;
-    (*out)[3] = std::min((*out)[3], static_cast<double>(packet.idle_ms(now_ms)));
+    (*out)[3] = std::min((*out)[3], static_cast<double>(packet.idle_ms()));
   }
   (*out)[4] = static_cast<double>(status);
   (*out)[5] = packet.answer();

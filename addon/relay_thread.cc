@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "relay_thread.h"
 
-#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
-#include <system_error>
 #include <utility>
+
+#include "thread.h"
 
 namespace symsplice {
 
@@ -21,21 +20,7 @@ int RelayThread::Start() {
   event.events = EPOLLIN | EPOLLET;
   event.data.ptr = nullptr;
   if (epoll_ctl(loop_.epoll(), EPOLL_CTL_ADD, wake_, &event) < 0) return errno;
-  // Signals are for JavaScript's thread.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = 0;
-  try {
-    thread_ = std::thread([this] { Run(); });
-  } catch (const std::system_error& failure) {
-    error = failure.code().value();  // EAGAIN: a limit of threads or memory
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error != 0) return error;
-  pthread_setname_np(thread_.native_handle(), "splice-relay");
-  return 0;
+  return StartThread("splice-relay", [this] { Run(); }, &thread_);
 }
 
 RelayThread::~RelayThread() {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "sockmap_thread.h"
 
-#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -11,11 +10,11 @@
 #include <array>
 #include <cerrno>
 #include <ctime>
-#include <system_error>
 #include <utility>
 
 #include "socket.h"
 #include "splice/abi.h"
+#include "thread.h"
 
 namespace symsplice {
 namespace {
@@ -48,13 +47,7 @@ int SockmapThread::Start() {
   event.events = EPOLLIN | EPOLLET;
   event.data.ptr = nullptr;
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) < 0) return errno;
-  try {
-    thread_ = std::thread([this] { Run(); });
-  } catch (const std::system_error& failure) {
-    return failure.code().value();  // EAGAIN: a limit of threads or memory
-  }
-  pthread_setname_np(thread_.native_handle(), "splice-sockmap");
-  return 0;
+  return StartThread("splice-sockmap", [this] { Run(); }, &thread_);
 }
 
 SockmapThread::~SockmapThread() {

@@ -11,12 +11,11 @@
 /* A function that the verifier checks once, for any arguments, instead of at every call. */
 #define FUNCTION __attribute__((noinline))
 
-/* One element that tells who made the maps, for a process that finds them. */
+/* One element that tells who made the maps, for a process that finds them. What is added comes behind. */
 struct splice_about {
 	__u32 abi;
-	__u32 flows;
-	__u32 port_low;
-	__u32 port_high;
+	__u32 unused;
+	__u64 build;
 };
 
 struct {

@@ -55,14 +55,23 @@ int BindPort(int fd, int family, uint16_t port) {
   return bind(fd, any.sockaddr_ptr(), any.length) < 0 ? -errno : 0;
 }
 
+// A port may be taken by somebody who does not share it: another program, or a socket of ours at the
+// moment at which its peer is asked for a sign.
 int BindNext(PacketTable* table, int fd, const Address& destination, unsigned int lacks) {
   splice_key key = DestinationOf(destination);
-  const uint16_t port = table->NextPort(key);
-  if (port == 0) return 0;
-  if (const int error = BindPort(fd, destination.family(), port); error < 0) return error;
-  key.local_port = htons(port);
-  table->Intend(key, lacks);
-  return port;
+  int error = 0;
+  for (int i = 0; i < kTries; i++) {
+    const uint16_t port = table->NextPort(key);
+    if (port == 0) return 0;
+    error = BindPort(fd, destination.family(), port);
+    if (error == 0) {
+      key.local_port = htons(port);
+      table->Intend(key, lacks);
+      return port;
+    }
+    if (error != -EADDRINUSE) break;
+  }
+  return error;
 }
 
 }  // namespace

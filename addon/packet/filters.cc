@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 #include <string_view>
 
 namespace symsplice {
@@ -24,6 +25,13 @@ constexpr uint32_t kQdiscFound = 0x5eed0001;
 constexpr uint32_t kQdiscMade = 0x5eed0002;
 
 constexpr size_t kAnswer = 32 * 1024;
+
+// Threads share the plane. Between two that look at once, one would make the qdisc and the other find
+// it, and each would add a filter: every segment would pass the program twice, its copies for ever.
+std::mutex& Changes() {
+  static std::mutex mutex;
+  return mutex;
+}
 
 struct Listed {
   Filter filter;
@@ -129,9 +137,23 @@ void Detach(const Filter& filter) {
   bpf_tc_detach(&hook, &options);
 }
 
+int Remove(int ifindex, uint32_t priority) {
+  int removed = 0;
+  bool made = false;
+  for (const Filter& filter : FindFilters(ifindex)) {
+    if (filter.priority != priority) continue;
+    made = made || filter.handle == kQdiscMade;
+    Detach(filter);
+    removed++;
+  }
+  if (made) RemoveQdisc(ifindex);
+  return removed;
+}
+
 }  // namespace
 
 int AttachFilters(int ifindex, const WatchPrograms& programs, uint32_t priority) {
+  std::lock_guard<std::mutex> lock(Changes());
   bpf_tc_hook qdisc = QdiscOf(ifindex);
   const int created = bpf_tc_hook_create(&qdisc);
   if (created != 0 && created != -EEXIST) return -created;
@@ -144,23 +166,15 @@ int AttachFilters(int ifindex, const WatchPrograms& programs, uint32_t priority)
   // The guard first: from the first relayed segment on it must correct what the sockets send.
   if (error == 0) error = Attach(ifindex, false, programs.ingress, handle, priority);
   if (error != 0) {
-    DetachFilters(ifindex, priority);
+    Remove(ifindex, priority);
     if (created == 0) RemoveQdisc(ifindex);
   }
   return error;
 }
 
 int DetachFilters(int ifindex, uint32_t priority) {
-  int removed = 0;
-  bool made = false;
-  for (const Filter& filter : FindFilters(ifindex)) {
-    if (filter.priority != priority) continue;
-    made = made || filter.handle == kQdiscMade;
-    Detach(filter);
-    removed++;
-  }
-  if (made) RemoveQdisc(ifindex);
-  return removed;
+  std::lock_guard<std::mutex> lock(Changes());
+  return Remove(ifindex, priority);
 }
 
 std::vector<Filter> FindFilters(int ifindex) {

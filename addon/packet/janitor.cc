@@ -2,17 +2,15 @@
 #include "packet/janitor.h"
 
 #include <poll.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
-#include <system_error>
 
 #include "packet/table.h"
 #include "splice/packet.h"
+#include "thread.h"
 
 namespace symsplice {
 namespace {
@@ -33,20 +31,7 @@ int Janitor::Start(int events_fd) {
   if (events_ == nullptr) return errno;
   wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (wake_ < 0) return errno;
-  // Signals are for JavaScript's thread.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = 0;
-  try {
-    thread_ = std::thread([this] { Run(); });
-  } catch (const std::system_error& failure) {
-    error = failure.code().value();
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error == 0) pthread_setname_np(thread_.native_handle(), "splice-janitor");
-  return error;
+  return StartThread("splice-janitor", [this] { Run(); }, &thread_);
 }
 
 Janitor::~Janitor() {

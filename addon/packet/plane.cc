@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <set>
@@ -17,6 +18,7 @@ namespace {
 
 constexpr char kName[] = "packet";
 constexpr size_t kEthernetHeader = 14;
+constexpr const char* kPrograms[] = {"relay_eth", "relay_raw", "guard_eth", "guard_raw", "control"};
 
 }  // namespace
 
@@ -34,8 +36,37 @@ BpfResult Plane::Load(std::span<const uint8_t> bytes, const PlaneSettings& setti
   if (BpfResult failure = BpfObject::Open(bytes, options, &object)) return failure;
   if (BpfResult failure = object->Load()) return failure;
   object_ = std::move(object);
-  adopted_ = from != nullptr;
-  return FindMaps();
+  return std::nullopt;
+}
+
+// Loaded around the maps of each that may be of our build, until one is: so no map is made for a
+// comparison. What does not even load there is of another build.
+bool Plane::Adopt(std::span<const uint8_t> bytes, const PlaneSettings& settings,
+                  const Remains& remains) {
+  if (remains.abi != SPLICE_ABI_VERSION || remains.slot_bytes != sizeof(splice_flow_slot)) {
+    return false;
+  }
+  if (Load(bytes, settings, &remains)) return false;
+  adopted_ = Build() == remains.build;
+  if (adopted_) {
+    priority_ = remains.priority;
+  } else {
+    object_.reset();
+  }
+  return adopted_;
+}
+
+// Of the tags of all programs, also of the one that no filter holds. FNV-1a, 64 bits.
+uint64_t Plane::Build() const {
+  uint64_t build = 0xcbf29ce484222325;
+  for (const char* name : kPrograms) {
+    const bpf_program* program = object_->FindProgram(name);
+    if (program == nullptr) return 0;
+    for (const char digit : BpfObject::Tag(program)) {
+      build = (build ^ static_cast<unsigned char>(digit)) * 0x100000001b3;
+    }
+  }
+  return build;
 }
 
 BpfResult Plane::FindMaps() {
@@ -82,25 +113,14 @@ BpfResult Plane::FindMaps() {
 BpfResult Plane::Open(std::span<const uint8_t> bytes, const PlaneSettings& settings,
                       std::vector<Remains>* remains, std::unique_ptr<Plane>* out) {
   std::unique_ptr<Plane> plane(new Plane);
-  if (BpfResult failure = plane->Load(bytes, settings, nullptr)) return failure;
-  std::set<uint32_t> taken;
-  auto ours = remains->end();
-  for (auto at = remains->begin(); at != remains->end(); ++at) {
-    taken.insert(at->priority);
-    const bpf_program* same = plane->object_->FindProgram(at->program);
-    if (at->abi == SPLICE_ABI_VERSION && same != nullptr && BpfObject::Tag(same) == at->tag) {
-      ours = at;
-    }
-  }
+  const auto ours = std::find_if(remains->begin(), remains->end(), [&](const Remains& each) {
+    return plane->Adopt(bytes, settings, each);
+  });
   if (ours != remains->end()) {
-    // The same code, then; but `control` went with the process that had it, and the programs that
-    // serve it from now on must share its maps.
-    std::unique_ptr<Plane> adopted(new Plane);
-    if (BpfResult failure = adopted->Load(bytes, settings, &*ours)) return failure;
-    adopted->priority_ = ours->priority;
-    plane = std::move(adopted);
     remains->erase(ours);
   } else {
+    std::set<uint32_t> taken;
+    for (const Remains& each : *remains) taken.insert(each.priority);
     while (taken.count(plane->priority_) != 0 && plane->priority_ < kLastPriority) {
       plane->priority_++;
     }
@@ -110,8 +130,10 @@ BpfResult Plane::Open(std::span<const uint8_t> bytes, const PlaneSettings& setti
                         "\"splice-ctl uninstall\"",
                         ENOSPC, "tc"};
     }
+    if (BpfResult failure = plane->Load(bytes, settings, nullptr)) return failure;
   }
-  const PlaneAbout about{SPLICE_ABI_VERSION, plane->flows_, settings.port_low, settings.port_high};
+  if (BpfResult failure = plane->FindMaps()) return failure;
+  const PlaneAbout about{SPLICE_ABI_VERSION, 0, plane->Build()};
   const uint32_t zero = 0;
   bpf_map_update_elem(bpf_map__fd(plane->object_->FindMap("about")), &zero, &about, BPF_ANY);
   plane->pins_ = PinDirectory(settings.pin_parent, plane->priority_);

@@ -22,8 +22,6 @@ namespace symsplice {
 
 struct PlaneSettings {
   uint32_t flows;
-  uint16_t port_low;
-  uint16_t port_high;
   std::string pin_parent;  // see pins.h; empty: nothing is pinned
 };
 
@@ -67,6 +65,9 @@ class Plane {
   Plane() = default;
   BpfResult Load(std::span<const uint8_t> bytes, const PlaneSettings& settings,
                  const Remains* from);
+  bool Adopt(std::span<const uint8_t> bytes, const PlaneSettings& settings,
+             const Remains& remains);
+  uint64_t Build() const;
   BpfResult FindMaps();
   void Pin() const;
   std::vector<uint64_t> Sums(int fd, uint32_t count) const;

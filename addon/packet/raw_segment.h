@@ -7,6 +7,9 @@
 
 namespace symsplice {
 
+// 0, or the errno with which this process cannot send any.
+int TryRawSocket();
+
 // Sends both. Best effort: what does not arrive, or comes too late to be believed, the host
 // answers by RSTs of its own once the flow's keys are gone.
 void SendResets(const splice_flow_slot& flow);

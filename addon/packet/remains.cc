@@ -19,7 +19,6 @@ constexpr size_t kMostMaps = 64;  // of a program
 
 struct ProgramFacts {
   uint32_t id;
-  std::string name;
   std::string tag;
   std::vector<uint32_t> maps;
 };
@@ -33,7 +32,7 @@ int ReadProgram(const BpfHandle& program, ProgramFacts* out) {
   uint32_t length = sizeof info;
   if (bpf_obj_get_info_by_fd(program.fd(), &info, &length) != 0) return errno;
   maps.resize(std::min<size_t>(info.nr_map_ids, maps.size()));
-  *out = {info.id, info.name, {}, std::move(maps)};
+  *out = {info.id, {}, std::move(maps)};
   for (const unsigned char byte : info.tag) {
     char digits[3];
     snprintf(digits, sizeof digits, "%02x", byte);
@@ -55,10 +54,14 @@ void TakeMap(BpfHandle map, Remains* out) {
     return;
   }
   if (std::strcmp(info.name, "about") == 0) {
-    PlaneAbout about{};
+    // Zeros stand for what it does not say.
+    std::vector<unsigned char> bytes(std::max<size_t>(info.value_size, sizeof(PlaneAbout)));
+    PlaneAbout about;
     const uint32_t zero = 0;
-    if (info.value_size == sizeof about && bpf_map_lookup_elem(map.fd(), &zero, &about) == 0) {
+    if (bpf_map_lookup_elem(map.fd(), &zero, bytes.data()) == 0) {
+      std::memcpy(&about, bytes.data(), sizeof about);
       out->abi = about.abi;
+      out->build = about.build;
     }
   }
   out->maps.emplace_back(info.name, std::move(map));
@@ -74,7 +77,6 @@ bool ReadPinned(const std::string& directory, Remains* out) {
         std::any_of(out->filters.begin(), out->filters.end(),
                     [&](const Filter& filter) { return filter.program_id == facts.id; });
     if (!attached) continue;
-    out->program = facts.name;
     out->tag = facts.tag;
     for (const char* map : kSharedMaps) TakeMap(BpfHandle(OpenPin(directory, map)), out);
     return out->Map("legs") >= 0 && out->Map("flows") >= 0;
@@ -90,7 +92,6 @@ int ReadByNumber(Remains* out) {
     ProgramFacts facts;
     error = program.fd() < 0 ? errno : ReadProgram(program, &facts);
     if (error != 0) continue;
-    out->program = facts.name;
     out->tag = facts.tag;
     for (const uint32_t id : facts.maps) {
       BpfHandle map(bpf_map_get_fd_by_id(id));

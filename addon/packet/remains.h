@@ -19,12 +19,11 @@ constexpr const char* kAttachedPrograms[] = {"relay_eth", "relay_raw", "guard_et
 constexpr const char* kSharedMaps[] = {"about",    "flows", "legs",  "intents",
                                        "counters", "edges", "events"};
 
-// Map `about`, as bpf/packet_maps.h has it.
+// Map `about`, as bpf/packet_maps.h has it. Another version's may be longer.
 struct PlaneAbout {
   uint32_t abi;
-  uint32_t flows;
-  uint32_t port_low;
-  uint32_t port_high;
+  uint32_t unused;
+  uint64_t build;  // a number made of the tags of all programs
 };
 
 // A descriptor of a map or program; closed with the object.
@@ -47,10 +46,10 @@ class BpfHandle {
 struct Remains {
   uint32_t priority = 0;
   uint32_t abi = 0;      // 0 when it does not say
+  uint64_t build = 0;    // likewise
   uint32_t flows = 0;    // slots
   uint32_t slot_bytes = 0;  // of each; another version's may be longer than ours
-  std::string program = {};  // one of its programs, and that one's tag
-  std::string tag = {};
+  std::string tag = {};  // of one of its programs, to name it by
   std::vector<Filter> filters = {};
   std::vector<std::pair<std::string, BpfHandle>> maps = {};
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Slots and their owners. How the table is opened and closed, and what an earlier process left, is
-// in table_life.cc; what becomes of flows without sockets in table_sweep.cc.
+// in table_life.cc; what becomes of flows without sockets in table_sweep.cc, of those of other builds
+// in table_foreign.cc.
 #include "packet/table.h"
 
 #include <arpa/inet.h>
@@ -8,8 +9,6 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
-#include <fstream>
-#include <string>
 #include <utility>
 
 #include "packet/janitor.h"
@@ -27,12 +26,6 @@ bool IsReset(int reason) {
   return reason != SPLICE_CLOSE_END;
 }
 
-uint64_t SystemSetting(const char* name, uint64_t fallback) {
-  std::ifstream file(std::string("/proc/sys/net/ipv4/tcp_keepalive_") + name);
-  uint64_t value = 0;
-  return file >> value ? value : fallback;
-}
-
 bool HasFin(const splice_flow_slot& flow) {
   return ((flow.leg[SPLICE_CLIENT].flags | flow.leg[SPLICE_SERVER].flags) & SPLICE_LEG_FIN) != 0;
 }
@@ -47,8 +40,7 @@ uint64_t PacketTable::NowMs() {
 
 PacketTable::PacketTable(const PacketSettings& settings)
     : settings_(settings),
-      keepalive_{1000 * SystemSetting("time", 7200), 1000 * SystemSetting("intvl", 75),
-                 SystemSetting("probes", 9)},
+      keepalive_(ReadKeepAlivePace()),
       ports_(settings.port_low, settings.port_high) {}
 
 uint32_t PacketTable::Join(ReportQueue* queue) {
@@ -138,7 +130,7 @@ int64_t PacketTable::Take() {
 
 void PacketTable::Live(uint32_t slot, const Ownership& ownership, Stage stage) {
   if (slot >= records_.size()) records_.resize(slot + 1);
-  records_[slot] = Record{ownership, 0, static_cast<uint32_t>(live_.size()), stage};
+  records_[slot] = Record{ownership, 0, {}, static_cast<uint32_t>(live_.size()), stage};
   live_.push_back(slot);
 }
 
@@ -174,8 +166,7 @@ PacketTable::Installed PacketTable::Install(const Ownership& ownership, const Pa
   flow->leg[SPLICE_CLIENT].bytes = pair.bytes[SPLICE_CLIENT];
   flow->leg[SPLICE_SERVER].bytes = pair.bytes[SPLICE_SERVER];
   flow->family = static_cast<unsigned char>(client.family);
-  flow->owner = ownership.owner;
-  flow->cookie = ownership.id;
+  StartPulse(flow);
   answer = plane_->Control(SPLICE_OP_INSTALL, slot, pair.pending[SPLICE_CLIENT],
                            pair.pending[SPLICE_SERVER]);
   if (answer == SPLICE_ANSWER_DONE) {

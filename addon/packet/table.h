@@ -24,6 +24,7 @@
 #include "packet/keys.h"
 #include "packet/plane.h"
 #include "packet/ports.h"
+#include "packet/vigil.h"
 #include "report_queue.h"
 #include "splice/packet.h"
 
@@ -37,13 +38,6 @@ struct PacketSettings {
   uint16_t port_high = 0;
   uint64_t time_wait_ms = 60'000;
   std::string pin_parent = {};  // see pins.h
-};
-
-// As net.ipv4.tcp_keepalive_* say.
-struct KeepAlivePace {
-  uint64_t time_ms;
-  uint64_t interval_ms;
-  uint64_t probes;
 };
 
 // Answers of our own, beside enum splice_packet_answer; src/native.ts names them, too.
@@ -135,6 +129,7 @@ class PacketTable {
     uint32_t slot;
     uint64_t age_ms;
   };
+  // `idle_ms` is also that of other builds' flows, which nobody adopts.
   std::vector<Adopted> Adopt(uint32_t owner, uint64_t idle_ms, uint64_t* next_id);
   struct Foreign {
     uint32_t abi;
@@ -168,9 +163,9 @@ class PacketTable {
   struct Record {
     Ownership owned;
     uint64_t due_ms = 0;    // kEnded, kCooling: when it goes on
+    Asked asked = {};
     uint32_t live_at = 0;   // place in live_
     Stage stage = Stage::kFree;
-    uint8_t probes = 0;     // sent since a peer fell silent
     bool holds_port = false;
   };
   struct Owner {
@@ -180,6 +175,15 @@ class PacketTable {
   struct Retired {
     uint64_t due_ms;
     int fd;
+  };
+  // A flow on programs of another build, between two sweeps. In its slot nothing is ours.
+  struct Watched {
+    Pulse pulse{UINT64_MAX, 0};  // none yet
+    Asked asked = {};
+  };
+  struct ForeignPlane {
+    Remains remains;
+    std::unordered_map<uint32_t, Watched> watched;  // by slot
   };
 
   explicit PacketTable(const PacketSettings& settings);
@@ -203,10 +207,11 @@ class PacketTable {
   void Abort(uint32_t slot, int reason, uint64_t now);
   void Free(uint32_t slot);
   void Look(uint32_t slot, uint64_t now);
-  void SweepForeign();
-  uint64_t IdleMs(const splice_flow_slot& flow) const;
+  void Watch(uint32_t slot, uint64_t now);
   uint64_t Hurry(uint32_t slot) const;
-  void KeepAlive(uint32_t slot, uint64_t now);
+  void SweepForeign(uint64_t now);
+  bool SweepForeign(ForeignPlane* plane);
+  bool ForeignIsOver(const splice_flow_slot& flow, Watched* watched) const;
 
   // Behind a reset nothing sensible comes any more.
   static constexpr uint64_t kResetQuietMs = 2000;
@@ -216,8 +221,6 @@ class PacketTable {
   uint32_t handles_ = 0;  // guarded by the registry's lock
   int right_ = -1;  // the socket whose name says that this network namespace has a table
   std::unique_ptr<Plane> plane_;
-  std::vector<Remains> foreign_;
-  std::vector<splice_key> foreign_ports_;  // held for its flows
   std::unique_ptr<Janitor> janitor_;
 
   std::mutex mutex_;  // guards everything below
@@ -227,7 +230,10 @@ class PacketTable {
   std::vector<uint32_t> free_;    // used before, free again
   uint32_t fresh_ = 0;            // from here on no slot was ever used
   size_t swept_ = 0;              // where in live_ the sweep goes on
+  std::vector<ForeignPlane> foreign_;
+  std::vector<splice_key> foreign_ports_;  // held for its flows
   uint64_t foreign_due_ms_ = 0;
+  uint64_t foreign_idle_ms_ = 0;
   uint32_t next_owner_ = 1;
   std::unordered_map<uint32_t, Owner> owners_;
   std::deque<Retired> retired_;

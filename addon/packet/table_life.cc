@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How the table comes to be, what it takes over from an earlier process, and how it goes.
+// How the table comes to be, what it takes over from an earlier process, and how it goes. Of planes
+// that it cannot take over: table_foreign.cc.
 #include <bpf/bpf.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -99,13 +100,20 @@ BpfResult PacketTable::Open(std::span<const uint8_t> bytes, const PacketSettings
 }
 
 BpfResult PacketTable::Start(std::span<const uint8_t> bytes) {
+  // Else flows without sockets could neither be asked for a sign of life nor be reset.
+  if (const int error = TryRawSocket(); error != 0) {
+    return SystemFailure("cannot make segments by hand", error, "socket");
+  }
   if (BpfResult failure = TakeRight()) return failure;
-  if (BpfResult failure = FindRemains(settings_.pin_parent, &foreign_)) return failure;
-  const PlaneSettings plane{settings_.flows, settings_.port_low, settings_.port_high,
-                            settings_.pin_parent};
-  if (BpfResult failure = Plane::Open(bytes, plane, &foreign_, &plane_)) return failure;
+  std::vector<Remains> found;
+  if (BpfResult failure = FindRemains(settings_.pin_parent, &found)) return failure;
+  const PlaneSettings plane{settings_.flows, settings_.pin_parent};
+  if (BpfResult failure = Plane::Open(bytes, plane, &found, &plane_)) return failure;
   std::vector<uint32_t> priorities{plane_->priority()};
-  for (const Remains& remains : foreign_) priorities.push_back(remains.priority);
+  for (Remains& remains : found) {
+    priorities.push_back(remains.priority);
+    foreign_.push_back({std::move(remains), {}});
+  }
   RemoveStalePins(settings_.pin_parent, priorities);
   if (plane_->adopted()) FindLeft();
   HoldForeignPorts();
@@ -139,18 +147,6 @@ void PacketTable::FindLeft() {
   }
 }
 
-void PacketTable::HoldForeignPorts() {
-  for (const Remains& remains : foreign_) {
-    for (const splice_key& key : KeysOf(remains.Map("legs"), remains.flows)) {
-      uint32_t leg = 0;
-      if (bpf_map_lookup_elem(remains.Map("legs"), &key, &leg) != 0) continue;
-      if ((leg & 1) != SPLICE_SERVER) continue;
-      foreign_ports_.push_back(key);
-      ports_.Hold(key);
-    }
-  }
-}
-
 std::vector<PacketTable::Adopted> PacketTable::Adopt(uint32_t owner, uint64_t idle_ms,
                                                      uint64_t* next_id) {
   std::lock_guard<std::mutex> lock(mutex_);
@@ -158,27 +154,16 @@ std::vector<PacketTable::Adopted> PacketTable::Adopt(uint32_t owner, uint64_t id
   const auto to = owners_.find(owner);
   if (to == owners_.end()) return adopted;
   const uint64_t now = NowMs();
+  foreign_idle_ms_ = idle_ms;
   for (const uint32_t slot : live_) {
     Record& record = records_[slot];
     if (record.stage != Stage::kReleased || record.owned.owner != 0) continue;
     const uint64_t id = (*next_id)++;
     record.owned = Ownership{owner, id, record.owned.started_ms, idle_ms};
     to->second.slots[id] = slot;
-    plane_->slot(slot)->owner = owner;
-    plane_->slot(slot)->cookie = id;
     adopted.push_back({id, slot, now - std::min(now, record.owned.started_ms)});
   }
   return adopted;
-}
-
-std::vector<PacketTable::Foreign> PacketTable::ForeignPlanes() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<Foreign> planes;
-  for (const Remains& remains : foreign_) {
-    const size_t keys = KeysOf(remains.Map("legs"), remains.flows).size();
-    planes.push_back({remains.abi, remains.tag, static_cast<uint32_t>((keys + 1) / 2)});
-  }
-  return planes;
 }
 
 uint32_t PacketTable::Close(std::shared_ptr<PacketTable> table, bool keep) {

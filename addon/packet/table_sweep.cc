@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Stages relay and teardown of flows without sockets: what the janitor's thread asks of the table.
-#include <bpf/bpf.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
-#include <ctime>
 
-#include "packet/pins.h"
 #include "packet/raw_segment.h"
 #include "packet/table.h"
 #include "socket.h"
@@ -18,23 +14,6 @@ namespace symsplice {
 namespace {
 
 constexpr size_t kSweepsASecond = 8;
-constexpr uint64_t kForeignMs = 5000;
-
-uint32_t TickNow() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return static_cast<uint32_t>(
-      (static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec)) >>
-      SPLICE_TICK_SHIFT);
-}
-
-// Since `tick`; what another processor wrote a moment ahead is now.
-uint64_t TicksSince(uint32_t tick) {
-  const auto ticks = static_cast<int32_t>(TickNow() - tick);
-  return ticks > 0 ? static_cast<uint64_t>(ticks) : 0;
-}
-
-uint64_t MsOfTicks(uint64_t ticks) { return (ticks << SPLICE_TICK_SHIFT) / 1'000'000; }
 
 // Says nothing to the peer: its bytes go another way now.
 void CloseSilently(int fd) {
@@ -44,11 +23,6 @@ void CloseSilently(int fd) {
 }
 
 }  // namespace
-
-uint64_t PacketTable::IdleMs(const splice_flow_slot& flow) const {
-  return MsOfTicks(std::min(TicksSince(flow.leg[SPLICE_CLIENT].active),
-                            TicksSince(flow.leg[SPLICE_SERVER].active)));
-}
 
 int PacketTable::CloseRetired() {
   std::deque<Retired> due;
@@ -77,16 +51,14 @@ void PacketTable::OnEvent(const splice_packet_event& event) {
 
 void PacketTable::Sweep() {
   ForgetAskers();
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    const uint64_t now = NowMs();
-    // Backwards: a slot that is freed is replaced by the last one, which was looked at already.
-    for (size_t left = live_.size() / kSweepsASecond + 1; left > 0 && !live_.empty(); left--) {
-      if (swept_ == 0 || swept_ > live_.size()) swept_ = live_.size();
-      Look(live_[--swept_], now);
-    }
+  std::lock_guard<std::mutex> lock(mutex_);
+  const uint64_t now = NowMs();
+  // Backwards: a slot that is freed is replaced by the last one, which was looked at already.
+  for (size_t left = live_.size() / kSweepsASecond + 1; left > 0 && !live_.empty(); left--) {
+    if (swept_ == 0 || swept_ > live_.size()) swept_ = live_.size();
+    Look(live_[--swept_], now);
   }
-  SweepForeign();
+  SweepForeign(now);
 }
 
 // By how much an ended flow goes before its time: nothing while half of the slots, and of the
@@ -108,11 +80,13 @@ void PacketTable::Look(uint32_t slot, uint64_t now) {
       // Its event was lost, the ring buffer being full.
       if (flow.phase == SPLICE_PHASE_ENDED) {
         Finish(slot, flow.reason, now);
-      } else if (record.owned.idle_ms > 0 && IdleMs(flow) >= record.owned.idle_ms) {
-        Abort(slot, SPLICE_CLOSE_IDLE, now);
       } else {
-        KeepAlive(slot, now);
+        KeepPulse(plane_->slot(slot));
+        Watch(slot, now);
       }
+      break;
+    case Stage::kTransit:
+      KeepPulse(plane_->slot(slot));
       break;
     case Stage::kEnded:
       if (now + Hurry(slot) < record.due_ms) break;
@@ -122,28 +96,22 @@ void PacketTable::Look(uint32_t slot, uint64_t now) {
     case Stage::kCooling:
       if (now >= record.due_ms) Free(slot);
       break;
-    case Stage::kTransit:
     case Stage::kFree:
       break;
   }
 }
 
-// A peer that vanished without a word is noticed as a socket with SO_KEEPALIVE would, and at the
-// same pace. What it answers makes it active again.
-void PacketTable::KeepAlive(uint32_t slot, uint64_t now) {
+void PacketTable::Watch(uint32_t slot, uint64_t now) {
+  Record& record = records_[slot];
   const splice_flow_slot& flow = this->slot(slot);
-  uint8_t& probes = records_[slot].probes;
-  const uint64_t client = MsOfTicks(TicksSince(flow.leg[SPLICE_CLIENT].active));
-  const uint64_t silent =
-      std::max(client, MsOfTicks(TicksSince(flow.leg[SPLICE_SERVER].active)));
-  if (silent < keepalive_.time_ms) {
-    probes = 0;
-  } else if (silent >= keepalive_.time_ms + probes * keepalive_.interval_ms) {
-    if (probes++ < keepalive_.probes) {
-      SendProbes(flow);
-    } else {
-      Abort(slot, silent == client ? SPLICE_CLOSE_CLIENT_RESET : SPLICE_CLOSE_UPSTREAM_RESET, now);
-    }
+  const Vigil vigil =
+      KeepVigil(flow, IdleMs(flow), record.owned.idle_ms, keepalive_, &record.asked);
+  switch (vigil) {
+    case Vigil::kNothing: break;
+    case Vigil::kProbe: SendProbes(flow); break;
+    case Vigil::kIdle:
+    case Vigil::kClientGone:
+    case Vigil::kServerGone: Abort(slot, ReasonOf(vigil), now);
   }
 }
 
@@ -153,40 +121,6 @@ void PacketTable::Abort(uint32_t slot, int reason, uint64_t now) {
   plane_->Remove(slot);
   Report(slot, reason, now);
   Cool(slot, now);
-}
-
-// Planes of other builds end their flows on their own programs. They have no janitor but this one:
-// a version that changes the places of key, phase, ended and way in a slot must teach it both.
-void PacketTable::SweepForeign() {
-  const uint64_t now = NowMs();
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (foreign_.empty() || now < foreign_due_ms_) return;
-  foreign_due_ms_ = now + kForeignMs;
-  std::erase_if(foreign_, [this](const Remains& remains) {
-    const int legs = remains.Map("legs");
-    const std::vector<splice_key> keys = KeysOf(legs, remains.flows);
-    for (const splice_key& key : keys) {
-      uint32_t leg = 0;
-      splice_flow_slot flow;
-      if (bpf_map_lookup_elem(legs, &key, &leg) != 0) continue;
-      if (!remains.Slot(leg >> 1, &flow)) continue;
-      const bool over = flow.phase == SPLICE_PHASE_ENDED &&
-                        MsOfTicks(TicksSince(flow.ended)) >= settings_.time_wait_ms;
-      // Some of its bytes went with the process.
-      const bool torn = flow.phase == SPLICE_PHASE_TRANSIT && !BothRelayed(flow);
-      if (torn) SendResets(flow);
-      if (over || torn) {
-        for (const splice_leg& each : flow.leg) bpf_map_delete_elem(legs, &each.key);
-      }
-    }
-    if (!keys.empty()) return false;
-    for (const Filter& filter : remains.filters) DetachFilters(filter.ifindex, filter.priority);
-    RemovePins(PinDirectory(settings_.pin_parent, remains.priority));
-    return true;
-  });
-  if (!foreign_.empty()) return;
-  for (const splice_key& key : foreign_ports_) ports_.Free(key);
-  foreign_ports_.clear();
 }
 
 }  // namespace symsplice

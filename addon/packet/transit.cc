@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
 
 #include "socket.h"
 
@@ -17,9 +16,10 @@ namespace {
 constexpr uint64_t kLongestWaitMs = 64;
 constexpr uint64_t kPatienceMs = 5000;      // what is not released by then is asked less often
 constexpr uint64_t kImpatientWaitMs = 1024;
-// Proving the wire: when a quiet peer is asked for a sign, and when none has come.
+// Proving the wire: when a quiet peer is asked for a sign, and how long after the last time it is
+// waited for. On a busy machine both come late, and one may follow the other at once.
 constexpr uint64_t kProbesMs[] = {3, 100, 300, 700, 1500};
-constexpr uint64_t kProofMs = 2000;
+constexpr uint64_t kProofMs = 500;
 // A direction is cut where what its socket promised fits the other peer's window. While bytes keep
 // coming that is found soonest with a small promise; but not at any price.
 constexpr struct {
@@ -93,14 +93,7 @@ bool Transit::has_fin() const {
   return ((flow.leg[SPLICE_CLIENT].flags | flow.leg[SPLICE_SERVER].flags) & SPLICE_LEG_FIN) != 0;
 }
 
-uint64_t Transit::idle_ms(uint64_t now_ms) const {
-  const auto tick = static_cast<uint32_t>((now_ms * 1'000'000) >> SPLICE_TICK_SHIFT);
-  int32_t least = INT32_MAX;
-  for (const splice_leg& leg : slot().leg) {
-    least = std::min(least, std::max(0, static_cast<int32_t>(tick - leg.active)));
-  }
-  return (static_cast<uint64_t>(least) << SPLICE_TICK_SHIFT) / 1'000'000;
-}
+uint64_t Transit::idle_ms() const { return IdleMs(slot()); }
 
 bool Transit::Seen() const {
   return (slot().leg[SPLICE_CLIENT].flags & slot().leg[SPLICE_SERVER].flags & SPLICE_LEG_SEEN) != 0;
@@ -152,13 +145,15 @@ Transit::Step Transit::Poll(int client, int upstream, const uint64_t taken[2],
     Narrow(upstream, SPLICE_SERVER, taken[SPLICE_SERVER] != taken_[SPLICE_SERVER], age);
     std::copy_n(taken, 2, taken_);
   } else {
-    if (age >= kProofMs && Leave(client, upstream)) {
+    if (probes_ < std::size(kProbesMs)) {
+      if (age >= kProbesMs[probes_]) {
+        probes_++;
+        probed_ms_ = now_ms;
+        Provoke(client, upstream);
+      }
+    } else if (now_ms - probed_ms_ >= kProofMs && Leave(client, upstream)) {
       Refuse(kNotSeen);
       return Step::kRefused;
-    }
-    if (probes_ < std::size(kProbesMs) && age >= kProbesMs[probes_]) {
-      probes_++;
-      Provoke(client, upstream);
     }
   }
   wait_ms_ = std::min(wait_ms_ * 2, age < kPatienceMs ? kLongestWaitMs : kImpatientWaitMs);

@@ -73,7 +73,7 @@ class Transit {
 
   // Of the peer's stream, when installed; by side.
   uint64_t bytes(int side) const;
-  uint64_t idle_ms(uint64_t now_ms) const;
+  uint64_t idle_ms() const;
   bool has_fin() const;
   void Detail(DetailWords* out) const { policy_.table->DetailOf(slot_, out); }
 
@@ -95,6 +95,7 @@ class Transit {
   uint64_t since_ms_ = 0;   // installed
   uint64_t wait_ms_ = 1;
   uint32_t probes_ = 0;
+  uint64_t probed_ms_ = 0;
   int clamp_[2] = {0, 0};          // TCP_WINDOW_CLAMP as set; 0: not
   uint64_t taken_[2] = {0, 0};     // at the latest poll
 };

@@ -7,8 +7,8 @@
  *
  * Who writes what: the addon fills a slot while it is FREE, and asks by a test
  * run of program `control` for everything that must be in step with the
- * sockets. From INSTALL on only BPF writes the slot, but for `owner`, until the
- * keys are deleted. A leg's fields are written by segments FROM its peer, but
+ * sockets. From INSTALL on only BPF writes the slot, but for `moved` and
+ * `counted`, until the keys are deleted. A leg's fields are written by segments FROM its peer, but
  * for ifindex, edge_* and promised, which segments TO its peer write, too, and
  * state, which both do.
  */
@@ -106,8 +106,9 @@ struct splice_key {
  * belong to the flow, see struct splice_flow_slot.
  *
  * Host byte order, but for @key. A newer version sweeps the flows of an older one
- * by @key, @way and the slot's @phase and @ended: their places must stay, or the
- * sweep learn both.
+ * by @key, @ifindex, @flags, @end, @ack, @active, @bytes, @clock_offset, @way and
+ * the slot's @phase, @ended and @family: their places must stay, or the sweep learn
+ * both.
  */
 struct splice_leg {
 	struct splice_key key;
@@ -146,8 +147,8 @@ struct splice_leg {
  * @generation: raised by the addon whenever the slot is used anew
  * @family: 4 or 6
  * @reason: enum splice_close_reason, when ENDED
- * @owner: which engine of the process reports it; the addon's own
- * @cookie: the addon's own number for the flow
+ * @moved: tick at which bytes moved, as far as the sweep of the addon has seen
+ * @counted: bytes of both streams then
  *
  * What is the flow's lies in the gaps of its legs: what every segment asks for among
  * what stands still.
@@ -166,8 +167,8 @@ struct splice_flow_slot {
 			unsigned char family;
 			unsigned char reason;
 			unsigned char server_moving[52];
-			unsigned int owner;
-			unsigned long long cookie;
+			unsigned int moved;
+			unsigned long long counted;
 		};
 	};
 };

@@ -86,6 +86,8 @@ export interface Carrier {
   packet?(): PacketDetails | undefined;
   /** Ends the flow by RST to both sides. Its end is reported as `aborted`. */
   abort(): void;
+  /** Only where it can be: the kernel carries the flow on when this process ends. Once true, always true. */
+  independent?(): boolean;
   /** Where the kernel can carry the flow on without this process: forgets it, and returns true. No end is reported then. */
   leave?(): boolean;
 }

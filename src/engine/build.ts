@@ -44,6 +44,10 @@ export async function buildBackends(asked: BackendName | 'auto', settings: Build
 
 const { EPERM } = constants.errno;
 
+/** Privileges without which the backends cannot be had. CAP_NET_RAW: flows without sockets are reset by hand. */
+export const PACKET_NEEDS = 'CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW and CAP_PERFMON';
+const SOCKMAP_NEEDS = 'CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON';
+
 function addPacket(backends: Map<BackendName, Backend>, settings: BuildSettings): BackendCapability {
   try {
     const backend = new PacketBackend(settings.relay, settings.packet, settings.idleMs);
@@ -51,7 +55,7 @@ function addPacket(backends: Map<BackendName, Backend>, settings: BuildSettings)
     const watched = backend.plane.interfaces.join(', ');
     return { backend: 'packet', available: true, reason: `BPF programs rewrite and send on segments at ${watched}` };
   } catch (cause) {
-    return { backend: 'packet', available: false, reason: reasonOf(cause), cause };
+    return { backend: 'packet', available: false, reason: reasonOf(cause, PACKET_NEEDS), cause };
   }
 }
 
@@ -67,13 +71,13 @@ function addSockmap(backends: Map<BackendName, Backend>): BackendCapability {
   try {
     backends.set('sockmap', new SockmapBackend());
   } catch (cause) {
-    return { ...unavailable(reasonOf(cause)), cause };
+    return { ...unavailable(reasonOf(cause, SOCKMAP_NEEDS)), cause };
   }
   return { backend: 'sockmap', available: true, reason: 'BPF verdicts redirect segments from socket to socket' };
 }
 
-/** The reason for people why a backend cannot be had, from what its making threw. */
-export function reasonOf(error: unknown): string {
+/** The reason for people why a backend that needs such privileges cannot be had, from what its making threw. */
+export function reasonOf(error: unknown, needs: string): string {
   if (!(error instanceof Error)) return String(error);
   // The addon begins with the backend's name, and so does whoever shows the reason.
   if (errnoOf(error) !== EPERM) return error.message.split('\n')[0]!.replace(/^packet: /, '');
@@ -81,5 +85,5 @@ export function reasonOf(error: unknown): string {
   if (syscallOf(error) === 'BPF_PROG_GET_FD_BY_ID') {
     return 'an earlier process left flows in the kernel, and to adopt them needs root, or CAP_SYS_ADMIN';
   }
-  return 'needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON';
+  return `needs root, or ${needs}`;
 }

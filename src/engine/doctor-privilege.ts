@@ -24,7 +24,7 @@ const CAPABILITIES: readonly { name: CapabilityName; enables: string; advice: st
   },
   {
     name: 'CAP_NET_RAW',
-    enables: 'packet: resetting a flow that has no socket any more',
+    enables: 'packet: resetting, and asking for a sign of life, where a flow has no socket any more',
     advice: PRIVILEGE_ADVICE,
   },
   {

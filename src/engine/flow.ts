@@ -116,6 +116,11 @@ export class Flow {
     this.#carrier?.abort();
   }
 
+  /** The kernel carries it by itself: it goes on when this process ends. Stays so for as long as the flow lives. */
+  get independent(): boolean {
+    return this.#carrier?.independent?.() === true;
+  }
+
   /**
    * For an engine that closes and keeps what the kernel carries by itself: ends the flow here only, with reason `kept`.
    * False, changing nothing, when this flow needs the process.

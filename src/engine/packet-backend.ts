@@ -178,8 +178,12 @@ class PacketCarrier implements Carrier {
     this.#keeper.end(this.#id);
   }
 
+  independent(): boolean {
+    return this.#keeper.counters(this.#id, counters) && counters[4] === PACKET_STATUS.released;
+  }
+
   leave(): boolean {
-    if (!this.#keeper.counters(this.#id, counters) || counters[4] !== PACKET_STATUS.released) return false;
+    if (!this.independent()) return false;
     this.#flows.forget(this.#id);
     return true;
   }

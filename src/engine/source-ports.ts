@@ -42,14 +42,18 @@ export function choosePorts(
   kernel: PortRange,
   reserved: readonly PortRange[] = [],
 ): ChosenPorts {
-  const shown = `net.ipv4.ip_local_port_range (${kernel[0]}-${kernel[1]})`;
+  const shown = `net.ipv4.ip_local_port_range (${formatRange(kernel)})`;
   if (asked !== 'auto') {
     const [low, high] = asked;
-    if (sharedPort(asked, kernel, reserved) === undefined) return { range: asked };
+    const shared = sharedPort(asked, kernel, reserved);
+    if (shared === undefined) return { range: asked };
+    const common: PortRange = [Math.max(low, kernel[0]), Math.min(high, kernel[1])];
+    // The setting is replaced as a whole: what is reserved already must be named again.
+    const reserve = [...reserved, common].map(formatRange).join(',');
     return {
       problem:
-        `source ports ${low}-${high} lie within ${shown}, so that the kernel would give them to others as well: ` +
-        `name others, or keep them for us by sysctl -w net.ipv4.ip_local_reserved_ports=${low}-${high}`,
+        `source ports ${formatRange(asked)} overlap ${shown}: the kernel gives ${shared} to others as well; ` +
+        `name ports outside of it, or reserve them: sysctl -w net.ipv4.ip_local_reserved_ports=${reserve}`,
     };
   }
   const above: PortRange = [kernel[1] + 1, 65535];
@@ -70,6 +74,10 @@ export function readSourcePorts(asked: PortRange | 'auto'): ChosenPorts {
   if (kernel === undefined) return { problem: `net.ipv4.ip_local_port_range is no range: "${ports.text}"` };
   const reserved = readText('/proc/sys/net/ipv4/ip_local_reserved_ports');
   return choosePorts(asked, kernel, 'text' in reserved ? parseReservedPorts(reserved.text) : []);
+}
+
+function formatRange([low, high]: PortRange): string {
+  return low === high ? String(low) : `${low}-${high}`;
 }
 
 function count([low, high]: PortRange): number {

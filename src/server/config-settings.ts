@@ -273,7 +273,7 @@ export const SETTINGS: SettingTable = {
   drainTimeout: {
     group: 'Limits',
     argument: 'DURATION',
-    help: 'How long a drain waits for flows to end.',
+    help: 'How long a drain waits for flows that need the process to end.',
     schema: duration('allowed'),
     initial: 30_000,
     initialText: '30s',

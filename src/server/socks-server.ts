@@ -8,7 +8,7 @@ import type { FlowInfo } from '../control/flow-info.js';
 import { packetSnapshot, type PacketSnapshot } from '../engine/packet-snapshot.js';
 import { accept } from '../flow/accept.js';
 import { AdoptedFlows } from '../flow/adopted.js';
-import type { FlowContext } from '../flow/connection.js';
+import type { Connection, FlowContext } from '../flow/connection.js';
 import { DeadlineQueue, Sweeper } from '../flow/deadlines.js';
 import { connectExpired, handshakeExpired } from '../flow/handshake.js';
 import { Limits, type LimitSettings } from '../flow/limits.js';
@@ -30,6 +30,8 @@ import type { BackendChoiceInfo, RunningServer, ServerOptions, ServerSnapshot } 
 const RESERVED_DESCRIPTORS = 400;
 /** A relayed connection has two sockets; its bytes may be in one pipe. */
 const DESCRIPTORS_PER_CONNECTION = 2;
+/** Milliseconds between two looks at flows that may have gone over to the kernel, in a drain. */
+const DRAIN_LOOK_MS = 100;
 /** Milliseconds that a client gets to read its last reply. */
 const LINGER_MS = 2000;
 
@@ -61,7 +63,7 @@ export class SocksServer implements RunningServer {
   #config: SocksConfig;
   #usersWatch: UsersWatch | undefined;
   #stopped: Promise<void> | undefined;
-  #idleWaiters: (() => void)[] = [];
+  readonly #drained: (() => void)[] = [];
 
   private constructor(options: ServeOptions, context: FlowContext, listeners: Listeners, quota: Quota) {
     this.#context = context;
@@ -134,15 +136,22 @@ export class SocksServer implements RunningServer {
     }
   }
 
+  // Flows that the kernel carries by itself end with or without us; which they are shows only when one asks.
   async drain(): Promise<void> {
     this.#listeners.close();
-    if (this.#idle || this.#config.drainTimeout === 0) return;
-    let timer: NodeJS.Timeout | undefined;
-    await Promise.race([
-      new Promise<void>((resolve) => this.#idleWaiters.push(resolve)),
-      new Promise<void>((resolve) => (timer = setTimeout(resolve, this.#config.drainTimeout))),
-    ]);
-    clearTimeout(timer);
+    const known = new Set<Connection>();
+    const { needy, independent } = this.#count(known);
+    if (needy === 0 || this.#config.drainTimeout === 0) return;
+    this.#context.logger.info({ flows: needy, in_the_kernel: independent }, 'waiting for flows that need this process');
+    let look: NodeJS.Timeout | undefined;
+    let limit: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#drained.push(resolve);
+      look = setInterval(() => this.#count(known).needy === 0 && resolve(), DRAIN_LOOK_MS);
+      limit = setTimeout(resolve, this.#config.drainTimeout);
+    });
+    clearInterval(look);
+    clearTimeout(limit);
   }
 
   stop(options = { keep: false }): Promise<void> {
@@ -166,7 +175,7 @@ export class SocksServer implements RunningServer {
     }
     context.host.stop();
     this.#quota.close();
-    for (const done of this.#idleWaiters) done();
+    for (const done of this.#drained) done();
   }
 
   async reload(config: SocksConfig): Promise<void> {
@@ -206,15 +215,22 @@ export class SocksServer implements RunningServer {
     return Promise.resolve({ ...this.live(), descriptors: countDescriptors(), descriptorLimit: descriptorLimit() });
   }
 
-  /** No connection and no flow is left. */
-  get #idle(): boolean {
-    return this.#context.limits.total === 0 && this.#adopted.size === 0;
+  /** Connections and flows: those that end with this process, and those that go on in the kernel, which `known` keeps. */
+  #count(known: Set<Connection>): { needy: number; independent: number } {
+    const { limits, relaying } = this.#context;
+    let independent = 0;
+    for (const connection of relaying) {
+      if (!known.has(connection) && connection.flow?.independent !== true) continue;
+      known.add(connection);
+      independent++;
+    }
+    // What was adopted had no process when it was found.
+    return { needy: limits.total - independent, independent: independent + this.#adopted.size };
   }
 
   #left(): void {
-    if (!this.#idle) return;
-    for (const done of this.#idleWaiters) done();
-    this.#idleWaiters = [];
+    if (this.#drained.length === 0 || this.#context.limits.total > 0) return;
+    for (const done of this.#drained.splice(0)) done();
   }
 
   #watchUsers(): void {

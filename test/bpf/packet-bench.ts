@@ -115,7 +115,7 @@ export class Flow {
         ...settings.server,
       },
     ];
-    const slot = { phase: PACKET_PHASE.released, owner: 0, ended: 0, generation: 3, family: this.family, reason: 0 };
+    const slot = { phase: PACKET_PHASE.released, moved: 0, ended: 0, generation: 3, family: this.family, reason: 0 };
     bench.object.update('flows', this.#index, slotBytes([...this.legs], { ...slot, ...settings.slot }));
     if (settings.keys === false) return;
     this.legs.forEach((leg, side) => {

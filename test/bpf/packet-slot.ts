@@ -34,7 +34,7 @@ const slotFields = {
   generation: [188, 2],
   family: [190, 1],
   reason: [191, 1],
-  owner: [244, 4],
+  moved: [244, 4],
 } as const;
 
 /** One connection as a segment from its peer names it. */

@@ -15,6 +15,7 @@ const AGENT = `
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { Worker } from 'node:worker_threads';
 const native = createRequire('${root}/package.json')('./build/Release/symsplice.node');
 const object = readFileSync('${root}/build/bpf/packet.bpf.o');
 let packet;
@@ -22,11 +23,37 @@ const open = (more = {}) => {
   packet = new native.Packet(object, { flows: 64, portLow: 61000, portHigh: 61009, timeWaitMs: 1000, ...more }, () => {});
   return packet.usage().maxFlows;
 };
+// Threads with a handle each, that attach at the same moment.
+const RACER = [
+  "const { workerData } = require('node:worker_threads');",
+  "const native = require('${root}/build/Release/symsplice.node');",
+  "const object = require('node:fs').readFileSync('${root}/build/bpf/packet.bpf.o');",
+  'const packet = new native.Packet(object, { flows: 64, portLow: 61000, portHigh: 61009, timeWaitMs: 1000 }, () => {});',
+  'for (let round = 0; ; round++) {',
+  '  Atomics.add(workerData, 1, 1);',
+  '  Atomics.wait(workerData, 0, round);',
+  '  packet.attach(11, true);',
+  '}',
+].join(' ');
+const line = new Int32Array(new SharedArrayBuffer(8));
+const racers = (count) => {
+  for (let i = 0; i < count; i++) new Worker(RACER, { eval: true, execArgv: [], workerData: line });
+  return allReady(count);
+};
+const allReady = async (count) => {
+  while (Atomics.load(line, 1) < count) await new Promise((resolve) => setTimeout(resolve, 1));
+};
+const race = (count) => {
+  Atomics.store(line, 1, 0);
+  Atomics.add(line, 0, 1);
+  Atomics.notify(line, 0);
+  return allReady(count);
+};
 const ports = (host, n) => Array.from({ length: n }, () => packet.sourcePort(host, 80));
-for await (const line of createInterface({ input: process.stdin })) {
+for await (const question of createInterface({ input: process.stdin })) {
   let answer;
   try {
-    answer = { value: eval(line) ?? null };
+    answer = { value: (await eval(question)) ?? null };
   } catch (error) {
     answer = { error: { code: error.code, errnoName: error.errnoName, message: error.message } };
   }
@@ -43,10 +70,10 @@ class Agent {
   readonly child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
 
-  constructor(namespace: string) {
-    this.child = spawn('ip', ['netns', 'exec', namespace, process.execPath, '--input-type=module', '-e', AGENT], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+  /** `before`: a command that runs it in another manner. */
+  constructor(namespace: string, before: readonly string[] = []) {
+    const program = [...before, process.execPath, '--input-type=module', '-e', AGENT];
+    this.child = spawn('ip', ['netns', 'exec', namespace, ...program], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }
 
@@ -84,8 +111,8 @@ describe.skipIf(excused !== undefined)(`data plane${excused === undefined ? '' :
         ([, priority, program]) => `${hook} ${priority} ${program}`,
       ),
     );
-  const agent = (): Agent => {
-    const made = new Agent(namespace);
+  const agent = (...before: string[]): Agent => {
+    const made = new Agent(namespace, before);
     agents.push(made);
     return made;
   };
@@ -113,6 +140,18 @@ describe.skipIf(excused !== undefined)(`data plane${excused === undefined ? '' :
     expect(await one.value('packet.interfaces()')).toEqual([11]);
     expect(await one.value('packet.close(false)')).toBe(0);
     expect(clsact()).toBe(0);
+  });
+
+  test('threads that attach at once make one filter: a second would have every segment twice', async () => {
+    const one = agent();
+    await one.value('open()');
+    await one.value('racers(3)');
+    for (let round = 0; round < 25; round++) {
+      await one.value('race(3)');
+      expect(filters('left')).toEqual(['ingress 10 relay_eth', 'egress 10 guard_eth']);
+      await one.value('packet.detach(11)');
+      expect(clsact()).toBe(0);
+    }
   });
 
   test("leaves other people's qdisc and filters", async () => {
@@ -169,6 +208,26 @@ describe.skipIf(excused !== undefined)(`data plane${excused === undefined ? '' :
     expect(clsact()).toBe(0);
   });
 
+  test('adoption makes no maps: who wants more flows than any memory holds gets those that are there', async () => {
+    const most = '{ flows: 2 ** 30 }';
+    const one = agent();
+    expect((await one.ask(`open(${most})`)).error).toMatchObject({ code: 'ERR_SPLICE_SYSTEM' });
+    await one.value('open()');
+    await one.value('packet.attach(11, true)');
+    await one.kill();
+    const two = agent();
+    expect(await two.value(`open(${most})`)).toBe(64);
+    expect(await two.value('packet.interfaces()')).toEqual([11]);
+  });
+
+  test('without CAP_NET_RAW it could reset no flow that has no socket: refused at once', async () => {
+    const one = agent('setpriv', '--bounding-set=-net_raw', '--inh-caps=-net_raw');
+    const refused = await one.ask('open()');
+    expect(refused.error).toMatchObject({ errnoName: 'EPERM' });
+    expect(refused.error!.message).toContain('cannot make segments by hand');
+    expect((await one.ask('native.packetUninstall()')).value).toEqual({ filters: 0, flows: 0 });
+  });
+
   test('handles share it; the last one takes it off', async () => {
     const one = agent();
     await one.value('open(), globalThis.first = packet, open({ flows: 128 })');
@@ -213,6 +272,19 @@ describe.skipIf(excused !== undefined)(`data plane${excused === undefined ? '' :
     )) as number;
     expect(described).toBeGreaterThanOrEqual(61000);
     expect(described).toBeLessThanOrEqual(61009);
+  });
+
+  test('a port that somebody does not share is passed over', async () => {
+    const one = agent();
+    await one.value('open()');
+    const taken = (await one.value(
+      "(() => { native.listen('0.0.0.0', 61004, 1, false); return Array.from({ length: 20 }, () => { " +
+        "const fd = packet.socket(-1, '192.0.2.1', 80); const local = native.describe(fd).local; " +
+        'native.close(fd); return local.readUInt16BE(1); }); })()',
+    )) as number[];
+    expect(taken).not.toContain(61004);
+    expect(new Set(taken).size).toBe(9);
+    expect(taken.every((port) => port >= 61000 && port <= 61009)).toBe(true);
   });
 
   test.each([

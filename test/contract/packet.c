@@ -52,8 +52,8 @@ static void check_layout(void)
 	AT(flow_slot, generation, 188);
 	AT(flow_slot, family, 190);
 	AT(flow_slot, reason, 191);
-	AT(flow_slot, owner, 244);
-	AT(flow_slot, cookie, 248);
+	AT(flow_slot, moved, 244);
+	AT(flow_slot, counted, 248);
 	TAP_OK(offsetof(struct splice_leg, still_gap) == 57 && offsetof(struct splice_leg, moving_gap) == 116,
 	       "what is the flow's lies in the gaps of its legs");
 

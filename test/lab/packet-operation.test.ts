@@ -1,13 +1,19 @@
 // The data plane outlives the process: killed in the middle of a hundred transfers, adopted by the next one, taken off
-// by hand. A full map, and thousands of connections, of which nothing must be left.
+// by hand; beside the flows of another build. What a process that is told to end waits for, and what becomes of flows
+// that are idle. A full map, and thousands of connections, of which nothing must be left.
+import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { startAgent } from '../support/agent-client.js';
 import type { ConnectionId } from '../support/agent-api.js';
-import { eventually } from '../support/children.js';
+import { eventually, within } from '../support/children.js';
+import { Forge } from '../support/forge.js';
 import { open5 } from '../support/handshake.js';
 import { address } from '../support/lab.js';
-import { proxyOf, readAnswers, serverOf, withLab, type Version } from '../support/packet-group.js';
-import { planeOf, proxySockets, type ListedFlow } from '../support/packet-state.js';
+import { makeOtherBuild } from '../support/other-build.js';
+import { clientOf, proxyOf, readAnswers, serverOf, withLab, type Version } from '../support/packet-group.js';
+import { listedFlow, planeOf, proxySockets, untilReleased, type ListedFlow } from '../support/packet-state.js';
+import { DisguisedHost } from '../support/peer-host.js';
+import { Peer } from '../support/peer.js';
 import { greeting5, request5 } from '../support/socks-bytes.js';
 import { command, splicectl, startProxy, type Proxy } from '../support/proxy.js';
 
@@ -35,8 +41,9 @@ await withLab(async (lab) => {
       }
     });
 
-  async function start(...more: string[]): Promise<Proxy> {
-    const proxy = await startProxy(lab, { backend: 'packet', args: [...atOnce, ...more] });
+  const start = (...more: string[]): Promise<Proxy> => startFrom(command('splice-socks'), ...more);
+  async function startFrom(program: string, ...more: string[]): Promise<Proxy> {
+    const proxy = await startProxy(lab, { backend: 'packet', program, args: [...atOnce, ...more] });
     started.push(proxy);
     return proxy;
   }
@@ -168,6 +175,159 @@ await withLab(async (lab) => {
       t.match(await client.ending(near), { how: 'error' });
       t.match(await server.ending(far), { how: 'error' });
     }
+  });
+
+  await test('a drain waits for flows that need the process, and for no others', async (t) => {
+    const patience = ['--drain-timeout', '100s'];
+    const ended = (proxy: Proxy) =>
+      within(proxy.child.exited, 10_000, () => `still runs:\n${proxy.child.transcript()}`);
+    const left = async (proxy: Proxy) =>
+      (await proxy.waitForLog(({ msg }) => /go on in the kernel without us/.test(String(msg))))['flows'];
+
+    const proxy = await start(...patience, '--max-flows', '2');
+    const [bulk, quick] = await openReleased(proxy, 2);
+    if (bulk === undefined || quick === undefined) throw new Error('unreachable');
+    // No place is left for it: it stays with the splice backend, and would end with the process.
+    const needy = await open(proxy, 4);
+    await echoes(t, needy);
+    await client.pause(bulk.near);
+    const sent = server.pour(bulk.far, 40_000_000);
+    await eventually(
+      () => server.taken(bulk.far),
+      (bytes) => bytes > 100_000,
+      'the download has not begun',
+    );
+
+    proxy.child.signal('SIGTERM');
+    const waiting = await proxy.waitForLog(({ msg }) => /waiting for flows that need/.test(String(msg)));
+    t.match(waiting, { flows: 1, in_the_kernel: 2 });
+    await client.end(quick.near);
+    t.same(await server.ending(quick.far), { how: 'end' });
+    await server.end(quick.far);
+    await client.ending(quick.near);
+    await echoes(t, needy);
+    await client.end(needy.near);
+    await server.ending(needy.far);
+    await server.end(needy.far);
+    t.equal((await ended(proxy)).code, 0);
+    t.equal(await left(proxy), 1, 'the download');
+
+    const next = await start(...patience);
+    t.equal((await listed(next)).length, 1, 'adopted');
+    next.child.signal('SIGTERM');
+    t.equal((await ended(next)).code, 0);
+    t.equal(await left(next), 1, 'the download still');
+
+    const received = client.drain(bulk.near);
+    await client.resume(bulk.near);
+    const digest = await sent;
+    await server.end(bulk.far);
+    t.same(await received, digest);
+    await client.end(bulk.near);
+    t.same(await server.ending(bulk.far), { how: 'end' });
+  });
+
+  await test('peers with keepalive do not make a flow last: it is idle without a byte', async (t) => {
+    const proxy = await start('--idle-timeout', '6s');
+    const peer = await Peer.start(lab, lab.cli);
+    try {
+      for (const version of [4, 6] as const) {
+        const clientPort = await peer.connect(proxyOf(version), proxy.port);
+        await peer.socks(serverOf(version), port);
+        const far = await server.accept(port);
+        await peer.pump({ send: 1 });
+        await server.read(far, 1);
+        await untilReleased(lab, proxy, clientPort);
+        await peer.keepalive(1);
+        const shown = await eventually(
+          () => listedFlow(lab, proxy, clientPort),
+          (flow) => (flow?.idleMs ?? 0) > 3_000 && (flow?.packet?.segments.up ?? 0) > 3,
+          'its keepalives keep it from being idle',
+          6_000,
+        );
+        t.equal(shown?.backend, 'packet');
+        const own = version === 4 ? `${clientOf(4)}:${clientPort}` : `[${clientOf(6)}]:${clientPort}`;
+        const line = await proxy.waitForLog((entry) => entry['client'] === own);
+        t.match(line, { reason: 'idle', backend: 'packet' });
+        t.match(await server.ending(far), { how: 'error', code: 'ECONNRESET' });
+      }
+    } finally {
+      await peer.stop();
+    }
+  });
+
+  await test('quiet flows outlive keepalive, also where segments without timestamps are dropped', async (t) => {
+    const pace = (time: number, interval: number, probes: number) =>
+      lab.prx.sysctl(
+        `net.ipv4.tcp_keepalive_time=${time}`,
+        `net.ipv4.tcp_keepalive_intvl=${interval}`,
+        `net.ipv4.tcp_keepalive_probes=${probes}`,
+      );
+    pace(1, 1, 3);
+    const hosts = [await DisguisedHost.open(lab, lab.cli, 'c'), await DisguisedHost.open(lab, lab.srv, 's')];
+    const atClient = await Forge.open(lab, lab.cli, 'c');
+    try {
+      for (const host of hosts) await host.wear({ strict: true });
+      // The longer a flow is quiet before it goes over, the further relayed timestamps run ahead of the proxy's clock.
+      const quiet = ['--packet-after-bytes', '1000000', '--packet-after-time', '3s'];
+      const proxy = await startProxy(lab, { backend: 'packet', args: ['--open', ...quiet] });
+      started.push(proxy);
+      const flows = await openReleased(proxy, 2);
+      // More than a peer that answers none would get.
+      for (const [index, version] of [4, 6].entries()) {
+        const tuple = {
+          source: clientOf(version as Version),
+          sourcePort: await client.localPort(flows[index]!.near),
+          target: proxyOf(version as Version),
+          targetPort: proxy.port,
+        };
+        await eventually(
+          async () => (await atClient.known(tuple)).to,
+          ({ keepalives, rst }) => keepalives > 12 || rst > 0,
+          'the client is not asked',
+        );
+      }
+      for (const flow of flows) await echoes(t, flow);
+      t.equal((await planeOf(lab, proxy)).phases.released, 2);
+      // And whoever is gone, is noticed.
+      lab.srv.ip('link', 'set', 's', 'down');
+      for (const { near } of flows) t.match(await client.ending(near), { how: 'error', code: 'ECONNRESET' });
+    } finally {
+      lab.srv.ip('link', 'set', 's', 'up');
+      lab.srv.ip('-6', 'addr', 'replace', `${address.server6}/64`, 'dev', 's', 'nodad');
+      lab.srv.ip('-6', 'route', 'replace', 'default', 'via', address.proxyServerSide6);
+      lab.srv.ip('route', 'replace', 'default', 'via', address.proxyServerSide4);
+      await Promise.all([...hosts.map((host) => host.stop()), atClient.stop()]);
+      pace(7200, 75, 9);
+    }
+  });
+
+  await test('flows of another build go on beside ours, end when they are idle, and its programs with them', async (t) => {
+    const other = await startFrom(makeOtherBuild(lab));
+    const flows = await openReleased(other, 4);
+    other.child.signal('SIGKILL');
+    await other.child.exited;
+    const proxy = await start('--idle-timeout', '4s');
+    t.match(await proxy.waitForLog(({ msg }) => /programs of another version/.test(String(msg))), { flows: 4 });
+    await openReleased(proxy, 2);
+    const [busy, ...idle] = flows;
+    const cut = async ({ near, far }: { near: ConnectionId; far: ConnectionId }): Promise<void> => {
+      t.match(await client.ending(near), { how: 'error', code: 'ECONNRESET' });
+      t.match(await server.ending(far), { how: 'error', code: 'ECONNRESET' });
+    };
+    let allCut = false;
+    const cuts = Promise.all(idle.map(cut)).finally(() => (allCut = true));
+    await echoes(t, busy!);
+    while (!allCut) {
+      await echoes(t, busy!);
+      await Promise.race([cuts, sleep(500)]);
+    }
+    await cuts;
+    await echoes(t, busy!);
+    t.match(await left(), /pref 10 /, 'the programs of the other build');
+    await cut(busy!);
+    await eventually(left, (shown) => !shown.includes('pref 10 '), 'they are still there');
+    t.match(await left(), /pref 11 /, 'ours');
   });
 
   await test('a full map sends further flows to the splice backend, and says so', async (t) => {

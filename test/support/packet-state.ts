@@ -42,6 +42,7 @@ export interface ListedFlow {
   readonly client: string;
   readonly backend: string;
   readonly bytesDown: number;
+  readonly idleMs: number;
   readonly sides?: { readonly client: string; readonly server: string };
   readonly packet?: {
     readonly phase: string;

@@ -45,6 +45,8 @@ export interface Disguise {
   readonly clock?: number;
   /** Where the timestamps stand: after two NOPs as in Linux, before them, or between. */
   readonly order?: 'last' | 'first' | 'middle';
+  /** It drops segments without timestamps, as RFC 7323 section 3.2 wants it, and Linux does not. */
+  readonly strict?: boolean;
 }
 
 const orders = { last: 0, first: 1, middle: 2 } as const;
@@ -65,13 +67,14 @@ export class DisguisedHost {
   }
 
   /** For connections made from now on; `{}` takes it off. */
-  async wear({ sequence, clock, order = 'last' }: Disguise): Promise<void> {
+  async wear({ sequence, clock, order = 'last', strict = false }: Disguise): Promise<void> {
     const words = [
       sequence === undefined ? 0 : 1,
       sequence ?? 0,
       clock === undefined ? 0 : 1,
       clock ?? 0,
       orders[order],
+      strict ? 1 : 0,
     ];
     await this.#out.ask(`set disguises 0 ${words.join(' ')}`);
   }

@@ -4,7 +4,8 @@
  * tc programs on its device: `out` gives its streams the first sequence number
  * and its timestamps the origin that a test wants (to see them wrap in the
  * middle of a transfer), and writes its options in another order than Linux;
- * `in` takes the first two back. peer-host.ts loads them.
+ * `in` takes the first two back, and can be stricter than Linux about what comes.
+ * peer-host.ts loads them.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -15,6 +16,7 @@
 
 #define HEADER_MAX 60
 #define TCP_SYN 0x02
+#define TCP_RST 0x04
 #define OPTION_TIMESTAMPS 8
 #define OPTION_SACK 5
 
@@ -28,6 +30,7 @@ struct disguise {
 	__u32 clock_set;
 	__u32 clock; /* TSval of the SYN */
 	__u32 order; /* of the timestamps option: 0 NOP NOP TS, 1 TS NOP NOP, 2 NOP TS NOP */
+	__u32 strict; /* drops what lacks timestamps (RFC 7323 section 3.2) */
 };
 
 struct flow {
@@ -153,6 +156,8 @@ static __always_inline int rewrite(struct __sk_buff *skb, int outwards)
 
 	known = bpf_map_lookup_elem(&shifts, &flow);
 	at = find_option(header, length, OPTION_TIMESTAMPS);
+	if (!outwards && disguise->strict && at == 0 && !(header[13] & (TCP_SYN | TCP_RST)))
+		return TC_ACT_SHOT;
 	if (outwards && (header[13] & TCP_SYN)) {
 		fresh.sequence = disguise->sequence_set ? disguise->sequence - get32(header + 4) : 0;
 		if (disguise->clock_set && at != 0 && at <= HEADER_MAX - 10)

@@ -30,6 +30,8 @@ export interface ProxyOptions {
   readonly port?: number;
   /** Further arguments of splice-socks. */
   readonly args?: readonly string[];
+  /** Path of the command. **Default:** this build's. */
+  readonly program?: string;
   /** A user and password that the proxy asks for. */
   readonly credentials?: { readonly user: string; readonly password: string };
 }
@@ -121,7 +123,8 @@ export async function startProxy(lab: Lab, options: ProxyOptions): Promise<Proxy
       const { user, password } = options.credentials;
       args.push('--users', lab.file(`users-${port}`, await usersLine(lab, user, password), 0o600));
     }
-    child = lab.prx.spawn(process.execPath, [command('splice-socks'), ...args, ...(options.args ?? ['--open'])]);
+    const program = options.program ?? command('splice-socks');
+    child = lab.prx.spawn(process.execPath, [program, ...args, ...(options.args ?? ['--open'])]);
     await child.waitForOutput(new RegExp(`listening on ${address.proxy4}:${port}`));
   } else {
     child = backend === 'microsocks' ? microsocks(lab.prx, port, options.credentials) : danted(lab, port);

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PACKET_ANSWER, PACKET_ANSWER_NAMES } from '../../../src/abi.gen.js';
 import type { Handover } from '../../../src/engine/backend.js';
-import { reasonOf } from '../../../src/engine/build.js';
+import { PACKET_NEEDS, reasonOf } from '../../../src/engine/build.js';
 import { Flow, type FlowEnd } from '../../../src/engine/flow.js';
 import type { Link } from '../../../src/engine/links.js';
 import { PacketBackend } from '../../../src/engine/packet-backend.js';
@@ -71,7 +71,7 @@ describe('opening', () => {
   test('another process has it: the addon says which', () => {
     machine.openFails = Object.assign(new Error('packet: process 7 has the packet backend'), { errno: -16 });
     expect(() => open()).toThrow(machine.openFails);
-    expect(reasonOf(machine.openFails)).toBe('process 7 has the packet backend');
+    expect(reasonOf(machine.openFails, PACKET_NEEDS)).toBe('process 7 has the packet backend');
   });
 
   test('an interface that refuses is the reason when it is the only one', () => {
@@ -175,10 +175,14 @@ describe('words', () => {
   test('why there is no such backend here', () => {
     const denied = (syscall: string): Error =>
       new SpliceError('ERR_SPLICE_SYSTEM', 'x', { cause: Object.assign(new Error('y'), { errno: -1, syscall }) });
-    expect(reasonOf(denied('bpf'))).toBe('needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON');
-    expect(reasonOf(denied('BPF_PROG_GET_FD_BY_ID'))).toMatch(/an earlier process left flows .* CAP_SYS_ADMIN/);
-    expect(reasonOf(new Error('first line\nsecond'))).toBe('first line');
-    expect(reasonOf('text')).toBe('text');
+    expect(reasonOf(denied('bpf'), PACKET_NEEDS)).toBe(
+      'needs root, or CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW and CAP_PERFMON',
+    );
+    expect(reasonOf(denied('BPF_PROG_GET_FD_BY_ID'), PACKET_NEEDS)).toMatch(
+      /an earlier process left flows .* CAP_SYS_ADMIN/,
+    );
+    expect(reasonOf(new Error('first line\nsecond'), PACKET_NEEDS)).toBe('first line');
+    expect(reasonOf('text', PACKET_NEEDS)).toBe('text');
   });
 
   test('every answer has its own, but for two that mean the same', () => {
@@ -300,10 +304,13 @@ describe('a flow', () => {
     const [known] = machine.relay.flows.values();
     for (const status of [PACKET_STATUS.young, PACKET_STATUS.transit, PACKET_STATUS.refused]) {
       known!.status = status;
+      expect(flow.independent).toBe(false);
       expect(flow.leave()).toBe(false);
     }
     Object.assign(known!, { status: PACKET_STATUS.released, bytesDown: 12 });
+    expect(flow.independent).toBe(true);
     expect(flow.leave()).toBe(true);
+    expect(flow.independent).toBe(false);
     expect(flow.leave()).toBe(false);
     expect(ends).toMatchObject([{ reason: 'kept', bytesDown: 12 }]);
     expect([flow.state, flow.backend]).toEqual(['closed', 'packet']);

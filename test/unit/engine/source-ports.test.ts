@@ -65,9 +65,28 @@ describe('asked for', () => {
     expect(choosePorts([61000, 61001], [32768, 60999])).toEqual({ range: [61000, 61001] });
     expect(choosePorts([40000, 40009], [32768, 60999], [[40000, 40009]])).toEqual({ range: [40000, 40009] });
   });
-  test('refused where not, with the command that helps', () => {
-    expect(choosePorts([40000, 40009], [32768, 60999])).toEqual({
-      problem: expect.stringContaining('sysctl -w net.ipv4.ip_local_reserved_ports=40000-40009') as string,
+  test.each([
+    ['within', [40000, 40009], [], 40000, '40000-40009'],
+    ['at one end', [60990, 61999], [], 60990, '60990-60999'],
+    ['around', [32000, 61999], [], 32768, '32768-60999'],
+    ['in one port', [60999, 61999], [], 60999, '60999'],
+    // The command replaces the setting.
+    [
+      'beside what is reserved',
+      [60990, 61999],
+      [
+        [8080, 8080],
+        [60990, 60994],
+      ],
+      60995,
+      '8080,60990-60994,60990-60999',
+    ],
+  ] as const)('refused where not, with the command that helps: %s', (_, asked, reserved, shared, reserve) => {
+    expect(choosePorts(asked, [32768, 60999], reserved)).toEqual({
+      problem:
+        `source ports ${asked[0]}-${asked[1]} overlap net.ipv4.ip_local_port_range (32768-60999): ` +
+        `the kernel gives ${shared} to others as well; name ports outside of it, ` +
+        `or reserve them: sysctl -w net.ipv4.ip_local_reserved_ports=${reserve}`,
     });
   });
 });
