@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // fill-map MAP_ID TOTAL: adds legs of flows that do not exist to the map `legs` of the packet backend until it
-// holds TOTAL entries, and prints how many it has added. Called by packet-cost.mjs, which ends the data plane
+// holds TOTAL entries, and prints how many it has added. Called by figures f and g, which end the data plane
 // afterwards: nobody else would remove them. Their addresses are those reserved for benchmarks (RFC 2544), so
 // that no segment ever matches one.
 #define _GNU_SOURCE

@@ -12,16 +12,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define KTHREADD 2
+// PF_KTHREAD of linux/sched.h. Not by the number of kthreadd: in a container, 2 may be anybody.
+#define KERNEL_THREAD 0x00200000u
 
 struct process {
   pid_t pid, parent;
+  int of_kernel;
   double seconds;
 };
 
 static double tick(void) { return 1.0 / (double)sysconf(_SC_CLK_TCK); }
 
-static void read_machine(struct cpu_times *times) {
+void cpu_read_machine(struct cpu_times *times) {
   unsigned long long user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0;
   FILE *file = fopen("/proc/stat", "re");
   if (!file) return;
@@ -49,14 +51,16 @@ static int read_process(const char *name, struct process *process) {
   const char *fields = strrchr(line, ')');
   if (!fields) return 0;
   int parent = 0;
+  unsigned flags = 0;
   unsigned long user = 0, system = 0;
   long child_user = 0, child_system = 0;
-  if (sscanf(fields + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld", &parent, &user,
-             &system, &child_user, &child_system) != 5) {
+  if (sscanf(fields + 1, " %*c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %lu %lu %ld %ld", &parent, &flags, &user,
+             &system, &child_user, &child_system) != 6) {
     return 0;
   }
   process->pid = (pid_t)atoi(name);
   process->parent = (pid_t)parent;
+  process->of_kernel = (flags & KERNEL_THREAD) != 0;
   process->seconds = (double)(user + system) * tick() + (double)(child_user + child_system) * tick();
   return 1;
 }
@@ -73,7 +77,7 @@ enum { OWNER_KERNEL = -2, OWNER_OTHER = -1 };
 static int owner_of(const struct process *all, size_t count, const struct process *process,
                     const pid_t roots[CPU_TREES]) {
   for (int depth = 0; process && depth < 64; depth++) {
-    if (process->pid == KTHREADD) return OWNER_KERNEL;
+    if (process->of_kernel) return OWNER_KERNEL;
     for (int i = 0; i < CPU_TREES; i++) {
       if (roots[i] > 0 && process->pid == roots[i]) return i;
     }
@@ -82,9 +86,9 @@ static int owner_of(const struct process *all, size_t count, const struct proces
   return OWNER_OTHER;
 }
 
-void cpu_read(const pid_t roots[CPU_TREES], struct cpu_times *times) {
-  memset(times, 0, sizeof(*times));
-  read_machine(times);
+void cpu_read_processes(const pid_t roots[CPU_TREES], struct cpu_times *times) {
+  memset(times->trees, 0, sizeof(times->trees));
+  times->others = 0;
   DIR *directory = opendir("/proc");
   if (!directory) return;
   struct process *all = NULL;

@@ -15,8 +15,11 @@ struct cpu_times {
   double others;                                   // user+system of all other user processes
 };
 
+// The two halves of a snapshot: at once, and by going through /proc.
+void cpu_read_machine(struct cpu_times *times);
+
 // roots[i] <= 0 means "no such tree". A process belongs to the first tree that contains it.
-void cpu_read(const pid_t roots[CPU_TREES], struct cpu_times *times);
+void cpu_read_processes(const pid_t roots[CPU_TREES], struct cpu_times *times);
 
 struct cpu_times cpu_delta(const struct cpu_times *from, const struct cpu_times *to);
 

@@ -12,7 +12,8 @@
 
 #define SECOND UINT64_C(1000000000)
 #define STOPPING_SECONDS 10u
-// A connection without any progress for this long when the measurement ends is reported as stalled.
+// A connection without any progress for this long when the measurement ends is reported as stalled, or in all of a
+// shorter measurement.
 #define STALL_SECONDS 1u
 // Connections of all workers whose handshake is under way at a time: thousands at once would only fill
 // listen queues.
@@ -130,19 +131,43 @@ void worker_measure_from(struct worker *worker, uint64_t now) {
   totals_clear_measured(&worker->totals, worker_renews(worker->context.options));
 }
 
+static int stands_still(const struct worker *worker, const struct client *client) {
+  return client->progress_at < worker->still_before;
+}
+
 void worker_measure_to_here(struct worker *worker) {
-  const uint64_t now = client_now();
+  const uint64_t second_ago = client_now() - STALL_SECONDS * SECOND;
+  const uint64_t from = worker->context.measured_from;
   worker->measured = worker->totals;
   if (worker->context.options->mode == MODE_IDLE) return;
+  worker->still_before = from > second_ago ? from : second_ago;
   for (unsigned i = 0; i < worker->connections; i++) {
     const struct client *client = &worker->clients[i];
-    if (client->stage == CLIENT_CLOSED) continue;
-    worker->stalled += now - client->progress_at > STALL_SECONDS * SECOND;
+    worker->stalled += client->stage != CLIENT_CLOSED && stands_still(worker, client);
   }
 }
 
-// Timed downloads, pings and connects are cut off in the middle, as a user who presses a key would;
-// timed uploads end with a FIN, and the server must have every byte.
+// Whether a connection in the middle of its traffic is closed there, now or as soon as it moves.
+static int is_cut_off(const struct worker *worker) {
+  const enum load_mode mode = worker->context.options->mode;
+  return mode != MODE_UPLOAD && mode != MODE_IDLE;
+}
+
+static void cut_off(struct worker *worker) {
+  for (unsigned i = 0; i < worker->connections; i++) {
+    struct client *client = &worker->clients[i];
+    if (client->stage != CLIENT_CLOSED && !stands_still(worker, client)) client_close(client);
+  }
+}
+
+static void count_open(struct worker *worker) {
+  worker->open = 0;
+  for (unsigned i = 0; i < worker->connections; i++) worker->open += worker->clients[i].stage != CLIENT_CLOSED;
+}
+
+// Timed downloads, pings and connects are cut off in the middle, as a user who presses a key would, but for those
+// that stand still: a relay that has lost a flow would look like one that is slow. They have to move once more.
+// Timed uploads end with a FIN, and the server must have every byte.
 void worker_stop(struct worker *worker) {
   const struct load_options *options = worker->context.options;
   worker->context.stopping = 1;
@@ -156,17 +181,18 @@ void worker_stop(struct worker *worker) {
       body_finish_upload(client, &worker->context);
     } else if (options->mode == MODE_IDLE) {
       body_ask_again(client, &worker->context);
-    } else if (options->mode != MODE_UPLOAD) {
-      client_close(client);
     }
   }
-  worker->open = 0;
-  for (unsigned i = 0; i < worker->connections; i++) worker->open += worker->clients[i].stage != CLIENT_CLOSED;
   const uint64_t until = client_now() + STOPPING_SECONDS * SECOND;
-  while (worker->open > 0 && client_now() < until) turn(worker, until);
+  for (;;) {
+    if (is_cut_off(worker)) cut_off(worker);
+    count_open(worker);
+    if (worker->open == 0 || client_now() >= until) break;
+    turn(worker, until);
+  }
   for (unsigned i = 0; i < worker->connections; i++) {
     struct client *client = &worker->clients[i];
     if (client->stage == CLIENT_CLOSED) continue;
-    client_fail(client, &worker->context, ERROR_TIMEOUT, "no end of the stream, no summary, or no answer");
+    client_fail(client, &worker->context, ERROR_TIMEOUT, "no sign of life, no summary, or no answer");
   }
 }

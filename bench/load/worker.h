@@ -17,6 +17,7 @@ struct worker {
   unsigned open;     // not closed
   unsigned opening;  // in the handshake
   unsigned stalled;
+  uint64_t still_before;  // nanoseconds: whoever made its last progress before stands still
   uint64_t share;    // of --count
 };
 

@@ -5,15 +5,7 @@
  */
 import type { FigureFacts, Metric, Point, Results, Summary, Trial } from './model.js';
 import { attainedLevel, rankTest } from './rank-test.js';
-import {
-  REFERENCES,
-  type Reference,
-  byPoint,
-  pointKey,
-  ratiosByRepetition,
-  sortedPoints,
-  summarize,
-} from './statistics.js';
+import { ROUTER, byPoint, pointKey, ratiosByRepetition, sortedPoints, summarize } from './statistics.js';
 
 /** Two runs differ in one number. */
 export interface Movement {
@@ -89,8 +81,6 @@ const RANKED = 4;
 /** With one repetition there is no spread, and everything would be apart. */
 const DECIDABLE = 2;
 const LEVEL = 0.05;
-
-const ROUTER: Reference = REFERENCES.find(({ name }) => name === 'router') ?? { name: 'router', of: ['router'] };
 
 const nameOf = ({ begun, symsplice }: Results): RunName => ({ begun, ...symsplice });
 
@@ -191,12 +181,11 @@ function judge(pair: Pair, contestant: string, metric: Metric, relative: boolean
   const chance = fewest >= RANKED ? rankTest(old, young) : undefined;
   const moved =
     before.median !== after.median && (chance === undefined ? apart && fewest >= DECIDABLE : chance <= LEVEL);
-  // Without the test, only the two orders in which one run is all above the other count as movement.
-  const level = fewest >= RANKED ? LEVEL : 1;
   const luck = (): number =>
     fewest >= RANKED
-      ? attainedLevel(before.count, after.count, level)
-      : 2 / binomial(before.count + after.count, before.count);
+      ? attainedLevel(before.count, after.count, LEVEL)
+      : // Without the test, only the two orders in which one run is all above the other count as movement.
+        2 / binomial(before.count + after.count, before.count);
   return {
     movement: {
       figure: pair.figure.id,

@@ -221,7 +221,7 @@ export interface Row {
 export interface FigureFacts {
   /** `response-time`. */
   readonly id: string;
-  /** `a` to `h`. */
+  /** `a` to `h`, `g2` for a table beside `g`; empty for trials of one's own (`--modes`). */
   readonly letter: string;
   readonly title: string;
   /** What one sees in it, in a sentence or two. */

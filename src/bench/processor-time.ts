@@ -10,8 +10,10 @@ const FIELDS = ['user', 'nice', 'system', 'idle', 'iowait', 'irq', 'softirq', 's
 /** Since the host was started. */
 export type Ticks = Readonly<Record<(typeof FIELDS)[number], number>>;
 
+/** Of the first line of /proc/stat. Fields that an old kernel lacks are 0. */
 export function parseTicks(text: string): Ticks {
-  const numbers = /^cpu +([\d ]+)$/m.exec(text)?.[1]?.split(' ').map(Number) ?? [];
+  const numbers = /^cpu +([\d ]+)$/m.exec(text)?.[1]?.split(' ').map(Number);
+  if (numbers === undefined) throw new Error(`not a line of /proc/stat: "${text.slice(0, 100)}"`);
   return Object.fromEntries(FIELDS.map((name, index) => [name, numbers[index] ?? 0])) as Ticks;
 }
 
@@ -24,10 +26,23 @@ export async function readTicks(host: Host): Promise<Ticks> {
 const SAMPLE_MS = 200;
 const QUIET_SHARE = 0.9;
 
+const idleTicks = ({ idle, iowait }: Ticks): number => idle + iowait;
+const allTicks = (ticks: Ticks): number => FIELDS.reduce((total, name) => total + ticks[name], 0);
+
 export function idleShare(before: Ticks, after: Ticks): number {
-  const gone = (names: readonly (keyof Ticks)[]): number =>
-    names.reduce((total, name) => total + after[name] - before[name], 0);
-  return gone(['idle', 'iowait']) / Math.max(1, gone(FIELDS));
+  return (idleTicks(after) - idleTicks(before)) / Math.max(1, allTicks(after) - allTicks(before));
+}
+
+/** What the hypervisor took (steal) was not busy with us. */
+export function busySeconds(ticks: Ticks): number {
+  return (allTicks(ticks) - idleTicks(ticks) - ticks.steal) / TICKS_PER_SECOND;
+}
+
+export const allSeconds = (ticks: Ticks): number => allTicks(ticks) / TICKS_PER_SECOND;
+
+/** Of all that the processors had to give, what other processes used, and other machines on the same processors (steal). */
+export function shareOfOthers({ busy, idle, steal, others }: CpuSeconds): number {
+  return (others + steal) / (busy + idle + steal || 1);
 }
 
 /** Waits until all machines have been nearly idle for a moment, or the time is over. */

@@ -2,11 +2,11 @@
  * Goes through a plan: repetition by repetition, figure by figure, contestant by contestant, so that what the machine did
  * meanwhile hits all contestants of a repetition alike. Knows nothing of files and of what becomes of the trials.
  */
-import { availableParallelism } from 'node:os';
 import type { Bench, Session } from './figures/figure.js';
-import type { Contestant, Lab, LoadResult, Point, Running, Trial } from './model.js';
+import type { Contestant, Host, Lab, LoadResult, Point, Running, Trial } from './model.js';
 import { intervalOf, isPlannedLoad, pointsOf, secondsOfTrial, SESSION_SECONDS } from './plan.js';
 import type { Plan, PlannedFigure, PlannedLoad, PlannedOwn, RunOptions } from './plan.js';
+import { shareOfOthers } from './processor-time.js';
 import { lastWords, openSession } from './session.js';
 import type { SessionSetting } from './session.js';
 import { abortable, Stopped, throwIfStopped } from './stop.js';
@@ -22,6 +22,8 @@ export interface RunSetting {
   readonly directory: string;
   readonly signal: AbortSignal;
   readonly progress: Progress;
+  /** What is there when more is to come, for whoever wants to keep it. Not expected to reject. */
+  readonly onRepetition?: (measured: Measured) => Promise<void>;
   /** As in {@link SessionSetting}. */
   readonly readyMs?: number;
 }
@@ -50,8 +52,9 @@ export async function measure(setting: RunSetting): Promise<Measured> {
   const { lab, load, plan, options, signal } = setting;
   const trials: Trial[] = [];
   const failures: { figure: string; reason: string }[] = [];
+  const processors = await processorsOf(lab.proxy);
   const server = await lab.server.start([load, 'serve', String(TARGET_PORT)]);
-  const run = new Run(setting, server, (trial) => trials.push(trial));
+  const run = new Run(setting, { server, processors }, (trial) => trials.push(trial));
   let where = '';
   try {
     for (let rep = 1; rep <= options.repetitions; rep++) {
@@ -67,6 +70,10 @@ export async function measure(setting: RunSetting): Promise<Measured> {
           if (reason !== undefined) failures.push({ figure: id, reason });
         }
       }
+      if (rep < options.repetitions) {
+        const stopped = `it got no further than repetition ${rep} of ${options.repetitions}`;
+        await setting.onRepetition?.({ trials, failures, stopped });
+      }
     }
     return { trials, failures };
   } catch (error) {
@@ -76,17 +83,29 @@ export async function measure(setting: RunSetting): Promise<Measured> {
   }
 }
 
+/** Of the machine that a contestant has, which need not be the one that this process runs on: peers get a thread for each. */
+async function processorsOf(proxy: Host): Promise<number> {
+  const { out, err } = await proxy.run(['nproc']);
+  const processors = Number(out);
+  if (processors >= 1) return processors;
+  throw new Error(`the ${proxy.name} host does not say how many processors it has: ${err.trim() || out.trim()}`);
+}
+
 class Run {
   readonly #setting: RunSetting;
   readonly #session: SessionSetting;
   readonly #keep: (trial: Trial) => void;
 
-  constructor(setting: RunSetting, server: Running, keep: (trial: Trial) => void) {
+  constructor(
+    setting: RunSetting,
+    there: { readonly server: Running; readonly processors: number },
+    keep: (trial: Trial) => void,
+  ) {
     const { lab, load, options, directory, signal, readyMs } = setting;
     const { seconds, warmup, quietWait } = options;
     this.#setting = setting;
     this.#session = {
-      ...{ lab, load, server, processors: availableParallelism(), directory, seconds, warmup, quietWait, signal },
+      ...{ lab, load, ...there, directory, seconds, warmup, quietWait, signal },
       ...(readyMs === undefined ? {} : { readyMs }),
     };
     this.#keep = keep;
@@ -187,8 +206,7 @@ function judge(
   died: string | undefined,
   oneMachine: boolean,
 ): Pick<Trial, 'values' | 'load' | 'othersShare' | 'failure'> {
-  const { busy, idle, others } = load.cpu;
-  const shared = oneMachine ? { othersShare: others / (busy + idle || 1) } : {};
+  const shared = oneMachine ? { othersShare: shareOfOthers(load.cpu) } : {};
   const failure = [
     ...(died === undefined ? [] : [died]),
     ...(load.corrupt > 0 ? [counted(load.corrupt, 'corrupt byte')] : []),

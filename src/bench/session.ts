@@ -6,16 +6,12 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Session } from './figures/figure.js';
+import { ANNOUNCEMENT, parseResult, resultOf } from './load-result.js';
 import type { Contestant, Lab, LoadResult, Output, Running, Workload } from './model.js';
 import { ofProxyMachine, readTicks, waitForQuiet } from './processor-time.js';
 import type { Ticks } from './processor-time.js';
 import { abortable } from './stop.js';
 import { PROXY_PORT, routeArguments, TARGET_PORT, watchArguments, workloadArguments } from './workload.js';
-
-/** A contestant could not be started, or a trial has no result. The message is for people. */
-export class TrialError extends Error {
-  override readonly name = 'TrialError';
-}
 
 export interface SessionSetting {
   readonly lab: Lab;
@@ -88,7 +84,7 @@ class ContestantSession implements Session {
     const { readyMs = READY_MS, signal } = this.#setting;
     let last = '';
     for (const end = Date.now() + readyMs; Date.now() < end; await abortable(sleep(READY_AGAIN_MS), signal)) {
-      if (this.running?.ended === true) throw new TrialError(`it ended at once: ${this.#tail()}`);
+      if (this.running?.ended === true) throw new Error(`it ended at once: ${this.#tail()}`);
       const { out, err } = await this.generate(['--mode', 'ping', '--count', '1', '--timeout', '2'], {
         timeoutMs: 5000,
       });
@@ -97,7 +93,7 @@ class ContestantSession implements Session {
       last = result?.firstError ?? err.trim();
     }
     const what = [this.#tail(), last].filter((text) => text !== '').join('; ');
-    throw new TrialError(`not ready after ${readyMs / 1000} s: ${what}`);
+    throw new Error(`not ready after ${readyMs / 1000} s: ${what}`);
   }
 
   async run(workload: Workload, interval?: { seconds: number; warmup: number }): Promise<LoadResult> {
@@ -109,18 +105,18 @@ class ContestantSession implements Session {
       ...watchArguments(lab, server, this.running),
     ];
     const timeoutMs = (seconds + warmup) * 1000 + GRACE_MS;
-    if (lab.oneMachine) return this.#result(await this.generate(args, { timeoutMs }));
+    if (lab.oneMachine) return resultOf(await this.generate(args, { timeoutMs }));
     // The load generator says when the measured interval begins; then, and at its end, the proxy's own machine is read.
     let before: Promise<Ticks> | undefined;
-    const onError = (): void => {
-      if (before !== undefined) return;
+    const onError = (text: string): void => {
+      if (before !== undefined || !text.includes(ANNOUNCEMENT)) return;
       before = readTicks(lab.proxy);
       // Its failure is the trial's, below; until then nobody waits for it.
       before.catch(() => undefined);
     };
     const output = await this.generate([...args, '--announce'], { timeoutMs, onError });
-    const result = this.#result(output);
-    if (before === undefined) throw new TrialError('the load generator did not say when it began to measure');
+    const result = resultOf(output);
+    if (before === undefined) throw new Error('the load generator did not say when it began to measure');
     return { ...result, cpu: ofProxyMachine(result.cpu, await before, await readTicks(lab.proxy)) };
   }
 
@@ -136,15 +132,6 @@ class ContestantSession implements Session {
     await this.running?.stop();
   }
 
-  #result({ out, err, code }: Output): LoadResult {
-    const result = parseResult(out);
-    if (result === undefined) {
-      const said = err.trim() || 'it said nothing';
-      throw new TrialError(`the load generator ended with ${code ?? 'a signal'}: ${said}`);
-    }
-    return result;
-  }
-
   #tail(): string {
     return this.running === undefined ? 'no route to the server' : lastWords(this.running);
   }
@@ -154,15 +141,4 @@ class ContestantSession implements Session {
 export function lastWords(running: Running): string {
   const lines = running.tail().trim().split('\n');
   return lines.slice(-3).join(' | ').slice(-300);
-}
-
-/** Undefined for anything but a result: the load generator prints that, or nothing. */
-function parseResult(out: string): LoadResult | undefined {
-  const start = out.indexOf('{');
-  if (start < 0) return undefined;
-  try {
-    return JSON.parse(out.slice(start)) as LoadResult;
-  } catch {
-    return undefined;
-  }
 }

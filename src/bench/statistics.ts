@@ -3,6 +3,7 @@
  * repetition first, so that what the machine did meanwhile hits both sides. Pure.
  */
 import type { FigureFacts, Metric, Point, Row, Summary, Trial } from './model.js';
+import { shareOfOthers } from './processor-time.js';
 
 export interface Reference {
   readonly name: string;
@@ -10,15 +11,23 @@ export interface Reference {
   readonly of: readonly string[];
 }
 
+/** What is left when a relay costs nothing. */
+export const ROUTER: Reference = { name: 'router', of: ['router'] };
+
 /** Whom everybody is compared with. */
 export const REFERENCES: readonly Reference[] = [
-  { name: 'router', of: ['router'] },
+  ROUTER,
   { name: 'HAProxy/Dante', of: ['haproxy-splice', 'dante'] },
   { name: 'SOCKS server', of: ['microsocks', 'dante'] },
   { name: 'ours-splice', of: ['ours-splice'] },
 ];
 
-/** A trial during which other processes used more than this share of the machine is marked as noisy. */
+/** Who stands behind the names of references that are several. */
+export const REFERENCES_EXPLAINED = REFERENCES.filter(({ of }) => of.length > 1)
+  .map(({ name, of }) => `${name}: the better of ${of.join(' and ')}`)
+  .join('; ');
+
+/** A trial during which others used more than this share of the machine is marked as noisy. */
 export const NOISE = 0.05;
 
 /** Undefined when nothing is left: what is not finite was not measured. */
@@ -64,8 +73,7 @@ export function sortedPoints(points: readonly Point[], axes: readonly { readonly
 }
 
 export function isNoisy(trial: Trial): boolean {
-  const cpu = trial.load?.cpu;
-  const share = trial.othersShare ?? (cpu === undefined ? 0 : cpu.others / (cpu.busy + cpu.idle || 1));
+  const share = trial.othersShare ?? (trial.load === undefined ? 0 : shareOfOthers(trial.load.cpu));
   return share > NOISE;
 }
 

@@ -17,7 +17,7 @@ export async function list({ chooseContestants, localHost, environment }: BenchC
   stdout.write(renderTable([{ head: 'contestant' }, { head: 'on this machine' }, { head: '' }], contestants));
   const facts = [...FIGURES, ...MORE_FIGURES].map((figure) => {
     const { letter, id, title } = figure.facts;
-    return [letter, id, FIGURES.includes(figure) ? title : `${title} (not with --quick)`];
+    return [letter, id, FIGURES.includes(figure) ? title : `${title} (with --quick only if it is named)`];
   });
   stdout.write(`\n${renderTable([{ head: '' }, { head: 'figure' }, { head: '' }], facts)}`);
   const modes = Object.entries(KINDS).map(([name, { about }]) => [

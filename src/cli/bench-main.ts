@@ -1,6 +1,6 @@
 /** splice-bench as a function: from the command line to the exit code. */
-import { Command, CommanderError, Option } from 'commander';
-import { SpliceArgumentError, SpliceError } from '../errors.js';
+import { Command, Option } from 'commander';
+import { SpliceArgumentError } from '../errors.js';
 import { BENCH_EXIT } from './bench-context.js';
 import type { BenchContext, BenchExitCode, BenchParts } from './bench-context.js';
 import { compare, report } from './bench-files.js';
@@ -8,8 +8,9 @@ import { list } from './bench-list.js';
 import { benchOptions, runOptions } from './bench-options.js';
 import type { RawOptions } from './bench-options.js';
 import { run } from './bench-run.js';
-import { EXIT_HELP, printError } from './environment.js';
+import { EXIT_HELP } from './environment.js';
 import type { Environment } from './environment.js';
+import { endedBy } from './failure.js';
 import { VERSION } from './version.js';
 
 const EXAMPLES = `
@@ -43,9 +44,7 @@ export async function benchMain(environment: Environment, parts: BenchParts): Pr
     await program.parseAsync([...environment.argv], { from: 'user' });
     return code;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? BENCH_EXIT.ok : BENCH_EXIT.usage;
-    printError(environment.stderr, 'splice-bench', error);
-    return error instanceof SpliceError && error.code === 'ERR_SPLICE_ARGUMENT' ? BENCH_EXIT.usage : BENCH_EXIT.failure;
+    return endedBy(error, 'splice-bench', environment.stderr);
   }
 }
 
@@ -76,7 +75,7 @@ function buildProgram(context: BenchContext, finished: (code: BenchExitCode) => 
     .description('Show what moved beyond noise between two files of results.')
     .argument('<OLD>', 'results.json of the older run')
     .argument('<NEW>', 'results.json of the newer run')
-    .addOption(new Option('--absolute', 'Compare the numbers themselves, not the ratios to the references.'))
+    .addOption(new Option('--absolute', 'Compare the numbers themselves, not the ratios to the router.'))
     .addOption(new Option('--json', 'Print JSON instead of tables.'))
     .action(async (older: string, newer: string, options: { readonly absolute?: boolean; readonly json?: boolean }) =>
       finished(

@@ -4,15 +4,14 @@ import { SpliceArgumentError } from '../errors.js';
 import { chooseFigures } from '../bench/figures/index.js';
 import type { Figure } from '../bench/figures/figure.js';
 import { EVERYBODY } from '../bench/figures/line-ups.js';
-import type { Addresses, Family } from '../bench/model.js';
+import { bracketed } from '../bench/lab/addresses.js';
+import type { RemoteOptions } from '../bench/lab/remote-hosts.js';
+import type { Family } from '../bench/model.js';
 import { figuresOfModes } from '../bench/modes.js';
 import type { RunOptions } from '../bench/plan.js';
 
 /** Three machines, by the names that ssh knows, and the addresses that the load uses between them. */
-export interface RemoteHosts {
-  readonly hosts: readonly [client: string, proxy: string, server: string];
-  readonly addresses: Pick<Addresses, 'proxy' | 'target' | 'sources'>;
-}
+export type RemoteHosts = Pick<RemoteOptions, 'hosts' | 'addresses'>;
 
 export interface BenchOptions extends RunOptions {
   readonly figures: readonly Figure[];
@@ -105,7 +104,11 @@ export function runOptions(): Option[] {
     ),
     option('--family <4|6>', 'IP version on both sides of the relay.', parseFamily).default(4),
     option('--hosts <C,P,S>', 'Client, proxy and server as ssh names, instead of namespaces here.', list),
-    option('--addresses <C,P,S>', 'With --hosts: FIRST/COUNT of the client, the proxy, the server.', list),
+    option(
+      '--addresses <C,P,S>',
+      'With --hosts, where routes do not tell: FIRST/COUNT of the client, the proxy, the server.',
+      list,
+    ),
     option('--out <DIR>', 'Where everything goes (default: build/bench/DATE).'),
     option('--dry-run', 'Say what would be done and how long it would take; start nothing.'),
   ];
@@ -114,8 +117,7 @@ export function runOptions(): Option[] {
 export function benchOptions(raw: RawOptions): BenchOptions {
   const quick = raw.quick === true;
   const usual = quick ? QUICK : FULL;
-  const only = raw.only;
-  const { out } = raw;
+  const { only, out } = raw;
   const remote = remoteHosts(raw);
   return {
     quick,
@@ -139,14 +141,14 @@ function remoteHosts({ hosts, addresses, family }: RawOptions): RemoteHosts | un
   const [client, proxy, server, ...more] = hosts;
   if (client === undefined || proxy === undefined || server === undefined || more.length > 0)
     throw new SpliceArgumentError('--hosts wants three names: CLIENT,PROXY,SERVER');
-  const [sources, proxyAddress, target, ...rest] = addresses ?? [];
+  if (addresses === undefined) return { hosts: [client, proxy, server] };
+  const [sources, proxyAddress, target, ...rest] = addresses;
   if (sources === undefined || proxyAddress === undefined || target === undefined || rest.length > 0) {
     const example = family === 4 ? '10.0.1.100/16,10.0.1.1,10.0.2.2' : 'fd00:1::100/16,fd00:1::1,fd00:2::2';
     throw new SpliceArgumentError(
-      `--hosts wants --addresses, too: the client's first and how many it has, the proxy's, the server's: ${example}`,
+      `--addresses are three: the client's first and how many it has, the proxy's, the server's: ${example}`,
     );
   }
-  const bracketed = (address: string): string => (family === 6 && !address.startsWith('[') ? `[${address}]` : address);
   return {
     hosts: [client, proxy, server],
     addresses: { sources, proxy: bracketed(proxyAddress), target: bracketed(target) },

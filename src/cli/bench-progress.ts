@@ -23,6 +23,10 @@ export function showProgress(
 
 const title = ({ letter, id }: FigureFacts): string => (letter === '' ? id : `${letter} ${id}`);
 
+/** What is under way: `2/5 b throughput dante`. */
+const headOf = (rep: number, repetitions: number, facts: FigureFacts, contestant: string | undefined): string =>
+  [`${rep}/${repetitions}`, title(facts), ...(contestant === undefined ? [] : [contestant])].join(' ');
+
 function headline(trial: Trial, { metrics: [metric] }: FigureFacts): string {
   if (trial.failure !== undefined) return 'FAILED';
   const value = metric === undefined ? undefined : trial.values[metric.id];
@@ -47,7 +51,7 @@ function lines(repetitions: number, stderr: Output): ShownProgress {
   return {
     at: (rep, { figure: { facts } }, contestant) => {
       flush();
-      head = [`${rep}/${repetitions}`, title(facts), ...(contestant === undefined ? [] : [contestant])].join(' ');
+      head = headOf(rep, repetitions, facts, contestant);
       unit = facts.metrics[0]?.title ?? '';
     },
     text: () => undefined,
@@ -94,7 +98,7 @@ function bar(plan: Plan, repetitions: number, stderr: Output, terminal: NodeJS.W
   let open = true;
   return {
     at: (rep, { figure: { facts } }: PlannedFigure, contestant) => {
-      what = [`${rep}/${repetitions}`, title(facts), ...(contestant === undefined ? [] : [contestant])].join(' ');
+      what = headOf(rep, repetitions, facts, contestant);
       words = '';
       update();
     },

@@ -2,23 +2,27 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { collectResults, describeContestants } from '../bench/collect.js';
-import type { Host, Lab, Results } from '../bench/model.js';
+import type { Host, Results } from '../bench/model.js';
 import { isPlannedLoad, makePlan, pointsOf } from '../bench/plan.js';
 import type { Plan } from '../bench/plan.js';
+import { formatReport } from '../bench/report/tables.js';
 import { writeReport } from '../bench/report/write-report.js';
 import { writeResults } from '../bench/results-file.js';
 import { measure } from '../bench/run.js';
-import type { Measured } from '../bench/run.js';
+import type { Measured, RunSetting } from '../bench/run.js';
 import { Stopped, throwIfStopped } from '../bench/stop.js';
+import { SpliceError } from '../errors.js';
 import { BENCH_EXIT } from './bench-context.js';
 import type { BenchContext, BenchExitCode } from './bench-context.js';
 import type { BenchOptions } from './bench-options.js';
 import { showProgress } from './bench-progress.js';
+import type { Environment } from './environment.js';
 import { humanTime, renderTable } from './format.js';
 
 export async function run(context: BenchContext, options: BenchOptions): Promise<BenchExitCode> {
   const { environment } = context;
   const { stdout, stderr } = environment;
+  const complain = complainTo(stderr);
   const plan = (proxy: Host): Promise<Plan> =>
     makePlan(options.figures, options, proxy, (names) => context.chooseContestants(names, options.oursArgs));
   if (options.dryRun) {
@@ -35,8 +39,6 @@ export async function run(context: BenchContext, options: BenchOptions): Promise
   const begun = new Date();
   const directory = options.out ?? join('build/bench', dateName(begun));
   const lab = await context.openLab(options.family, options.remote);
-  let results: Results;
-  let measured: Measured;
   try {
     throwIfStopped(stop.signal);
     const planned = await plan(lab.proxy);
@@ -51,30 +53,40 @@ export async function run(context: BenchContext, options: BenchOptions): Promise
       family: options.family,
       hosts: options.remote?.hosts ?? ['three network namespaces'],
     };
-    measured = await measureWithProgress(context, lab, load, planned, options, directory, stop.signal);
-    results = collectResults(occasion, planned, options, measured);
+    const collect = (measured: Measured): Results => collectResults(occasion, planned, options, measured);
+    const setting = { lab, load, plan: planned, options, directory, signal: stop.signal };
+    // Should the process be killed, the repetitions that are whole are on the disk.
+    const keep = (measured: Measured): Promise<void> =>
+      writeResults(resultsFile(directory), collect(measured)).catch((error: unknown) =>
+        complain(`the results so far cannot be kept: ${error instanceof Error ? error.message : String(error)}`),
+      );
+    const measured = await measureWithProgress(context, { ...setting, onRepetition: keep });
+    const results = collect(measured);
+    // Before the lab goes: if that fails, what was measured is on the disk.
+    return await finish(context, directory, results, measured);
   } finally {
     await lab.close();
   }
-  return finish(context, directory, results, measured);
 }
 
 async function measureWithProgress(
   { environment, terminal }: BenchContext,
-  lab: Lab,
-  load: string,
-  plan: Plan,
-  options: BenchOptions,
-  directory: string,
-  signal: AbortSignal,
+  setting: Omit<RunSetting, 'progress'>,
 ): Promise<Measured> {
-  const progress = showProgress(plan, options.repetitions, environment.stderr, terminal);
+  const progress = showProgress(setting.plan, setting.options.repetitions, environment.stderr, terminal);
   try {
-    return await measure({ lab, load, plan, options, directory, signal, progress });
+    return await measure({ ...setting, progress });
   } finally {
     progress.end();
   }
 }
+
+const complainTo =
+  (stderr: Environment['stderr']) =>
+  (text: string): void =>
+    void stderr.write(`splice-bench: ${text}\n`);
+
+const resultsFile = (directory: string): string => join(directory, 'results.json');
 
 /** Writes everything and says how it went. */
 async function finish(
@@ -83,15 +95,23 @@ async function finish(
   results: Results,
   { trials, failures, stopped }: Measured,
 ): Promise<BenchExitCode> {
-  const complain = (text: string): void => void stderr.write(`splice-bench: ${text}\n`);
+  const complain = complainTo(stderr);
   if (stopped !== undefined) complain(stopped);
   for (const { figure, reason } of failures) complain(`figure ${figure}: ${reason}`);
   if (trials.length === 0) {
     complain('nothing was measured, nothing is written');
     return BENCH_EXIT.failure;
   }
-  const file = join(directory, 'results.json');
-  await writeResults(file, results);
+  const file = resultsFile(directory);
+  try {
+    await writeResults(file, results);
+  } catch (cause) {
+    // A disk may have filled up meanwhile: half an hour's work is on the terminal at least.
+    stdout.write(formatReport(results));
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const message = `cannot write ${file}: ${why}; the tables above are what is left of this run`;
+    throw new SpliceError('ERR_SPLICE_SYSTEM', message, { cause });
+  }
   const { files } = await writeReport(results, directory, { print: (text) => void stdout.write(text) });
   const failed = trials.filter(({ failure }) => failure !== undefined).length;
   if (failed > 0) complain(`${failed} of ${trials.length} trials failed; the reasons stand in ${file}`);
@@ -107,7 +127,7 @@ function dateName(date: Date): string {
   return `${day}T${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join('-')}`;
 }
 
-export function describePlan(plan: Plan, options: BenchOptions): string {
+function describePlan(plan: Plan, options: BenchOptions): string {
   const { repetitions, seconds, warmup } = options;
   const rows = plan.figures.map((planned) => {
     const { figure, contestants } = planned;

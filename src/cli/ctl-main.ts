@@ -1,5 +1,5 @@
 /** splice-ctl as a function: from the command line to the exit code. Nouns read, verbs change. */
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { SpliceError } from '../errors.js';
 import { PIN_DIRECTORY } from '../engine/packet-options.js';
 import { parseDirectoryOrNone, parseDuration } from '../server/config-values.js';
@@ -10,8 +10,9 @@ import { flows } from './ctl-flows.js';
 import { passwd } from './ctl-passwd.js';
 import { stats } from './ctl-stats.js';
 import { uninstall } from './ctl-uninstall.js';
-import { EXIT, EXIT_HELP, printError } from './environment.js';
+import { EXIT, EXIT_HELP } from './environment.js';
 import type { Environment, ExitCode } from './environment.js';
+import { endedBy } from './failure.js';
 import { VERSION } from './version.js';
 
 const EXAMPLES = `
@@ -39,9 +40,7 @@ export async function ctlMain(environment: Environment, parts: CtlParts): Promis
     await program.parseAsync([...environment.argv], { from: 'user' });
     return code;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    printError(environment.stderr, 'splice-ctl', error);
-    return error instanceof SpliceError && error.code === 'ERR_SPLICE_ARGUMENT' ? EXIT.usage : EXIT.failure;
+    return endedBy(error, 'splice-ctl', environment.stderr);
   }
 }
 

@@ -7,6 +7,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
+import { allContestants } from '../../src/bench/contestants/index.js';
+import { writeResults } from '../../src/bench/results-file.js';
+import { syntheticResults } from './bench/fixture.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const platform = `${process.platform}-${process.arch}`;
@@ -66,6 +69,12 @@ test('everything that it needs to run, to be built and to be lawful is inside', 
     'dist/index.d.ts',
     'dist/cli/splice-socks.js',
     'dist/cli/splice-ctl.js',
+    'dist/cli/splice-bench.js',
+    'bench/load/main.c',
+    'bench/cost/fill-map.c',
+    'bench/statistics/with-statistics.c',
+    'bench/contestants/dante.conf',
+    'bench/contestants/node-socks.mjs',
     'docs/splice-socks.md',
     'etc/splice-socks.service',
     'etc/splice-socks.socket',
@@ -80,7 +89,7 @@ test('everything that it needs to run, to be built and to be lawful is inside', 
 
 test('nothing else is', () => {
   const expected =
-    /^([A-Z_]+(\.md)?|package\.json|CMakeLists\.txt|scripts\/install\.mjs|dist\/.*(\.js|\.d\.ts)|addon\/.*\.(cc|h)|bpf\/.*\.[ch]|include\/.*\.h|cmake\/.*\.cmake|docs\/.*\.(md|svg)|bench\/(load|cost|contestants)\/[\w.-]+|bench\/[\w.-]+|etc\/[\w.-]+|prebuilds\/[\w-]+\/[\w.]+\.(node|o))$/;
+    /^([A-Z_]+(\.md)?|package\.json|CMakeLists\.txt|scripts\/(install\.mjs|setup|common\.sh)|dist\/.*(\.js|\.d\.ts)|addon\/.*\.(cc|h)|bpf\/.*\.[ch]|include\/.*\.h|cmake\/.*\.cmake|docs\/.*\.(md|svg)|bench\/(load|cost|statistics|contestants)\/[\w.-]+|bench\/[\w.-]+|etc\/[\w.-]+|prebuilds\/[\w-]+\/[\w.]+\.(node|o))$/;
   expect(packed.filter((name) => !expected.test(name))).toEqual([]);
 });
 
@@ -93,6 +102,21 @@ test('its server starts from the prebuilt addon, and its install script finds no
   expect(String(line)).toMatch(/^listening on 127\.0\.0\.1:\d+\n/);
   server.kill('SIGTERM');
   expect(await once(server, 'exit')).toEqual([0, null]);
+});
+
+test('its benchmark finds sources and configurations, and does without the libraries for pictures', async () => {
+  const bench = (...args: string[]) =>
+    execFileSync(process.execPath, ['dist/cli/splice-bench.js', ...args], { cwd: installed, encoding: 'utf8' });
+  expect(bench('list')).toMatch(/^ours-splice +here /m);
+  expect(bench('--dry-run', '--quick', '--only', 'node-socks,ours-splice')).toMatch(/^a +response-time +2 /m);
+  for (const { name, config } of allContestants()) {
+    if (config !== undefined) expect(packed, name).toContain(config);
+  }
+  const file = path.join(area, 'results.json');
+  await writeResults(file, syntheticResults());
+  const out = path.join(area, 'report');
+  expect(bench('report', file, '--out', out)).toContain('npm install --no-save vega vega-lite');
+  expect(readdirSync(out).sort()).toEqual(['report.html', 'report.md']);
 });
 
 test('without an addon that loads, the message says what to do', () => {

@@ -3,6 +3,9 @@ import type { Contestant } from '../model.js';
 import { configurationName, configurationPath } from './configuration.js';
 import { programMissing, targetOf, versionSaidBy } from './on-host.js';
 
+/** With more it does not start; versions with several groups of threads want them described. */
+const MOST_THREADS = 64;
+
 function haproxy(name: string, title: string): Contestant {
   const file = `${name}.cfg`;
   return {
@@ -15,7 +18,7 @@ function haproxy(name: string, title: string): Contestant {
     prepare: async (place) => ({
       command: ['haproxy', '-db', '-f', configurationPath(file)],
       env: {
-        BENCH_THREADS: String(place.processors),
+        BENCH_THREADS: String(Math.min(MOST_THREADS, place.processors)),
         BENCH_LISTEN: `ipv${place.addresses.family}@:${place.proxyPort}`,
         BENCH_TARGET: targetOf(place),
       },

@@ -11,7 +11,7 @@ export async function nodeMissing(host: Host): Promise<string | undefined> {
   return code === 0 ? undefined : `there is no Node at ${NODE} on the ${host.name} host: install it there or link it`;
 }
 
-export const nodeVersion = async (host: Host): Promise<string> => `Node ${await saidBy(host, [NODE, '--version'])}`;
+const nodeVersion = async (host: Host): Promise<string> => `Node ${await saidBy(host, [NODE, '--version'])}`;
 
 export const nodeRelay: Contestant = {
   name: 'node-relay',

@@ -1,6 +1,7 @@
 /** Questions and files on the host where a contestant is to run, be it here or far away. */
 import path from 'node:path';
 import { SpliceError } from '../../errors.js';
+import { bare } from '../lab/addresses.js';
 import type { Addresses, Host, Output, Place } from '../model.js';
 
 const INSTALL = 'scripts/setup --bench installs it';
@@ -44,9 +45,6 @@ export async function writeFile(place: Place, name: string, content: string): Pr
   await mustRun(place.host, ['sh', '-c', script, 'sh', file, content]);
   return file;
 }
-
-/** The bare form of an IPv6 address that is written in brackets. */
-export const bare = (address: string): string => address.replace(/[[\]]/g, '');
 
 /** Where a contestant with a fixed target sends everything: HOST:PORT. */
 export const targetOf = (place: Place): string => `${place.addresses.target}:${place.targetPort}`;

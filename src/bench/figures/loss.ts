@@ -14,7 +14,8 @@ export const loss: LoadFigure = {
     title: 'Throughput under loss',
     about:
       "Downloads over 8 connections while the server's leg loses segments. A proxy that ends TCP on both sides repairs " +
-      'the loss near the server; the router and the packet backend leave it to the two ends.',
+      'the loss near the server; the router and the packet backend leave it to the two ends. The legs have no delay, ' +
+      'and so the shorter way of the repair gains little here.',
     metrics: metricsOf(MEASURES),
     axes: [{ id: 'share', title: 'segments lost', scale: 'linear', unit: 'share' }],
   },

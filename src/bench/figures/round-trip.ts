@@ -18,7 +18,9 @@ export const roundTrip: LoadFigure = {
     id: 'round-trip',
     letter: 'c',
     title: 'Round trips',
-    about: 'One byte there and back over one connection, again and again: what a proxy adds to every exchange.',
+    about:
+      'One byte there and back over one connection, again and again: what a proxy adds to every exchange. Where processors ' +
+      'sleep in between, as those of an idle virtual machine do, most of it is the time that they take to wake.',
     metrics: metricsOf(MEASURES),
     axes: [],
   },

@@ -1,9 +1,7 @@
 /** Looking while a load is in its measured interval. */
-import type { LoadResult } from '../model.js';
 import type { Session } from '../figures/figure.js';
-
-/** The load generator says so on standard error with `--announce`, once all connections are open and the warm-up is over. */
-const ANNOUNCEMENT = 'measuring';
+import { ANNOUNCEMENT, resultOf } from '../load-result.js';
+import type { LoadResult } from '../model.js';
 
 export interface Duration {
   /** From when the connections move. */
@@ -54,9 +52,7 @@ export async function stepsDuringLoad<T>(
   };
   const [looked, output] = await Promise.allSettled([look(), load]);
   if (output.status === 'rejected') throw output.reason;
-  const { out, err, code } = output.value;
-  if (!out.trim()) throw new Error(`the load generator ended with ${code ?? 'a signal'}: ${err.trim().slice(-300)}`);
-  const result = JSON.parse(out) as LoadResult;
+  const result = resultOf(output.value);
   if (!result.clean) throw new Error(`${result.errors} errors, ${result.corrupt} wrong bytes: ${result.firstError}`);
   if (looked.status === 'rejected') throw looked.reason;
   return { seen, result };

@@ -4,6 +4,8 @@
  * there nor this process is in the figures.
  */
 import type { Host } from '../model.js';
+import { allSeconds, busySeconds, parseTicks } from '../processor-time.js';
+import type { Ticks } from '../processor-time.js';
 import { parsePrograms, parseSums } from './bpftool.js';
 import type { Program } from './bpftool.js';
 import { mapNamed } from './data-plane.js';
@@ -28,14 +30,9 @@ export interface Interval {
   readonly exits: readonly number[];
 }
 
-interface Cpu {
-  readonly busy: number;
-  readonly all: number;
-}
-
 interface Look {
   readonly ns: bigint;
-  readonly cpu: Cpu;
+  readonly ticks: Ticks;
   readonly segments: number;
   readonly programs: readonly Program[];
   readonly exits: readonly number[];
@@ -61,19 +58,6 @@ sleep "$1"; echo @again
 host; programs "$2"
 `;
 
-/** Ticks of /proc/stat; the same on every Linux that Node runs on. */
-const TICKS = 100;
-
-/** Seconds of all processors from the first line of /proc/stat; what the hypervisor took (steal) was not busy with us. */
-export function parseCpu(stat: string): Cpu {
-  const numbers = stat.trim().split(/\s+/).slice(1, 9).map(Number);
-  const [user = NaN, nice = NaN, system = NaN, , , irq = NaN, softirq = NaN] = numbers;
-  return {
-    busy: (user + nice + system + irq + softirq) / TICKS,
-    all: numbers.reduce((sum, number) => sum + number, 0) / TICKS,
-  };
-}
-
 /** Packets in and out of an interface, from /proc/net/dev. */
 export function parsePackets(table: string, link: string): number {
   for (const line of table.split('\n')) {
@@ -95,7 +79,7 @@ function parseLook(text: string, link: string, plane: DataPlane | undefined): Lo
   const parts = splitParts(text);
   return {
     ns: BigInt(partNamed(parts, 'time').trim()),
-    cpu: parseCpu(partNamed(parts, 'stat')),
+    ticks: parseTicks(partNamed(parts, 'stat')),
     segments: parsePackets(partNamed(parts, 'links'), link),
     programs: plane ? parsePrograms(partNamed(parts, 'programs')) : [],
     exits: plane ? parseSums(partNamed(parts, 'counters')) : [],
@@ -114,7 +98,8 @@ function between(from: Look, to: Look, plane: DataPlane | undefined): Interval {
     runs[hook].count += after.runs - before.runs;
     runs[hook].ns += after.ns - before.ns;
   }
-  const [busy, all] = [to.cpu.busy - from.cpu.busy, to.cpu.all - from.cpu.all];
+  const busy = busySeconds(to.ticks) - busySeconds(from.ticks);
+  const all = allSeconds(to.ticks) - allSeconds(from.ticks);
   return {
     seconds: Number(to.ns - from.ns) / 1e9,
     cpuSeconds: busy,

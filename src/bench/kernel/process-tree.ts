@@ -86,6 +86,18 @@ export function parseHoldings(text: string): Holdings {
   };
 }
 
+/** The lesser of each number. */
+export function leastOf(a: Holdings, b: Holdings): Holdings {
+  return {
+    residentKb: Math.min(a.residentKb, b.residentKb),
+    descriptors: Math.min(a.descriptors, b.descriptors),
+    greatest: a.greatest.descriptors <= b.greatest.descriptors ? a.greatest : b.greatest,
+    sockets: Math.min(a.sockets, b.sockets),
+    kernelKb: Math.min(a.kernelKb, b.kernelKb),
+    mapBytes: Math.min(a.mapBytes, b.mapBytes),
+  };
+}
+
 /** @param root the process; none for the router, whose holdings are the kernel's alone */
 export async function lookAtHoldings(host: Host, root: number | undefined): Promise<Holdings> {
   return parseHoldings(await runScript(host, LOOK, root === undefined ? [] : [String(root)]));

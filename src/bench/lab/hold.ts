@@ -10,7 +10,7 @@ const HELD = 'splice-bench: held';
 const LIMIT_MS = 10_000;
 
 /** A shell script; `make` stops at the first command that fails, `undo` goes through whatever fails. */
-export function holdScript(make: readonly string[], undo: readonly string[]): string {
+function holdScript(make: readonly string[], undo: readonly string[]): string {
   return [
     `undo() { trap '' TERM INT HUP; set +e; ${[...undo, ':'].join('; ')}; }`,
     'trap undo EXIT',

@@ -28,7 +28,7 @@ export function lockMachine(file = LOCK): () => void {
       if (holder > 0 && alive(holder)) {
         throw new SpliceError(
           'ERR_SPLICE_STATE',
-          `another benchmark runs on this machine (process ${holder}): wait for its end`,
+          `another benchmark runs on this machine (process ${holder}): wait for its end, or delete ${file} if it is none`,
         );
       }
       rmSync(file, { force: true });

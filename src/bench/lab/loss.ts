@@ -72,7 +72,7 @@ export function cutCommands(link: string): { make: string[]; undo: string[] } {
 }
 
 /** Keeps a network card from joining what comes in. */
-export function separateCommands(link: string): { make: string[]; undo: string[] } {
+function separateCommands(link: string): { make: string[]; undo: string[] } {
   const state = (feature: string): string => `$(ethtool -k '${link}' | sed -n 's/^${feature}: //p')`;
   return {
     make: [

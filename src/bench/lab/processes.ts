@@ -9,11 +9,14 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SpliceError } from '../../errors.js';
 import type { Output, Running } from '../model.js';
-import { PROGRAM_PATH } from './paths.js';
+import { MANY_FILES, PROGRAM_PATH } from './paths.js';
 
 const TERM_MS = 2000;
-/** Becomes the command, with as many open files as are allowed: some raise that limit by themselves, others do not. */
-const AS_MANY_FILES = 'ulimit -n "$(ulimit -Hn)" 2>/dev/null; exec "$@"';
+/**
+ * Becomes the command, with as many open files as are allowed: some raise that limit by themselves, others do not. Not
+ * the thousand million that containers often allow: proxies make tables of that size.
+ */
+const AS_MANY_FILES = `${MANY_FILES}; exec "$@"`;
 const PART_BYTES = 2048;
 const TAIL_LINES = 5;
 

@@ -10,6 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { SpliceError } from '../../errors.js';
 import type { Addresses, Family, Host, Lab, Running } from '../model.js';
+import { bare, bracketed } from './addresses.js';
 import { hold } from './hold.js';
 import { localHost } from './local-host.js';
 import { lockMachine, OWN_PREFIX, removeLeftoverDirectories } from './lock.js';
@@ -24,7 +25,7 @@ export interface RemoteOptions {
   /** As ssh knows them. */
   readonly hosts: readonly [client: string, proxy: string, server: string];
   readonly family: Family;
-  /** Those that are absent are what ssh connects to, as each machine routes to it. IPv6 in brackets. */
+  /** Those that are absent are what ssh connects to, as each machine routes to it. IPv6 with or without brackets. */
   readonly addresses?: Partial<Pick<Addresses, 'proxy' | 'target' | 'sources'>>;
   /** What is run in place of `ssh`. */
   readonly ssh?: readonly string[];
@@ -33,9 +34,6 @@ export interface RemoteOptions {
 /** What must be the same on all machines; prints one sum. */
 const SUM_SCRIPT = `cd "$1" 2>/dev/null || { echo "no directory $1"; exit 0; }
 { find dist bench -type f ! -name '*.map' | LC_ALL=C sort | xargs cat; cat build/Release/*.node; } 2>/dev/null | sha256sum`;
-
-const bare = (address: string): string => address.replace(/[[\]]/g, '');
-const bracketed = (address: string): string => (address.includes(':') ? `[${bare(address)}]` : address);
 
 class RemoteHosts implements Lab {
   readonly client: SshHost;

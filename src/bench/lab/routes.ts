@@ -32,13 +32,14 @@ export function parseRoute(text: string): Route | undefined {
   }
 }
 
-/** Throws when there is no way. */
+/** Throws when there is no way, and when there is nothing on it: nobody would be measured between a machine and itself. */
 export async function routeTo(host: Host, address: string): Promise<Route> {
   const { out, err } = await host.run(['ip', '-j', 'route', 'get', address]);
   const route = parseRoute(out);
-  if (route !== undefined) return route;
-  throw new SpliceError(
-    'ERR_SPLICE_SYSTEM',
-    `the ${host.name} host has no way to ${address}: ${err.trim() || out.trim()}; give the right --addresses`,
-  );
+  if (route?.local === false) return route;
+  const why =
+    route === undefined
+      ? `has no way to ${address}: ${err.trim() || out.trim()}`
+      : `has ${address} itself, which another host should have`;
+  throw new SpliceError('ERR_SPLICE_SYSTEM', `the ${host.name} host ${why}; give the right --addresses`);
 }

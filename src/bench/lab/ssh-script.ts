@@ -3,6 +3,7 @@
  * given as a process group of its own, and end it when their standard input ends: as it does when the connection, or the
  * benchmark, is no more. Pure text, used by ssh-host.ts.
  */
+import { MANY_FILES } from './paths.js';
 
 /** A word that every POSIX shell, and most others, read as it is. */
 export function quote(word: string): string {
@@ -15,7 +16,7 @@ export const remoteCommand = (script: string, words: readonly string[]): string 
 
 /** Programs of administrators, and as many open files as are allowed. */
 const SURROUNDINGS = `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-ulimit -n "$(ulimit -Hn)" 2>/dev/null
+${MANY_FILES}
 exec 3<&0`;
 
 /** Sends a signal to the group, or to its leader as long as that has not made it. */

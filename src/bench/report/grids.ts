@@ -2,7 +2,7 @@
  * The tables of a figure, before anybody decided how they look: values, and ratios against the references. Pure.
  */
 import type { FigureFacts, Metric, Results, Row, Summary } from '../model.js';
-import { REFERENCES, comparedMetrics } from '../statistics.js';
+import { REFERENCES, type Reference, ROUTER, comparedMetrics } from '../statistics.js';
 import { type Cell, type Layout, isLong, isNarrow, longLayouts, narrowLayouts, wideLayouts } from './layouts.js';
 import { formatFacet, formatNumber, formatSummary, formatTitle, withoutUnit } from './numbers.js';
 
@@ -61,10 +61,10 @@ function toneOf(ratio: Summary | undefined, metric: Metric): Tone {
 /** Everybody against the router, and ours against the others; nobody against itself. */
 function ratioGrid(layout: Layout): Grid | undefined {
   const cells = layout.lines.flatMap((line) => line.cells);
-  const against = (reference: (typeof REFERENCES)[number]): Line[] =>
+  const against = (reference: Reference): Line[] =>
     named(cells)
       .filter((name) => !(reference.of.length === 1 && reference.of[0] === name))
-      .filter((name) => reference.name === 'router' || name.startsWith('ours-'))
+      .filter((name) => reference === ROUTER || name.startsWith('ours-'))
       .map((name) => {
         const ratios = cells.map(({ metric, rows }) => {
           const ratio = rows.find((row) => row.contestant === name)?.ratios[reference.name]?.[metric.id];
@@ -86,7 +86,7 @@ export function glance(results: Pick<Results, 'rows' | 'figures'>): Grid | undef
   const medians = (figure: FigureFacts, metric: Metric, contestant: string): number[] =>
     results.rows
       .filter((row) => row.figure === figure.id && row.contestant === contestant)
-      .flatMap((row) => row.ratios['router']?.[metric.id]?.median ?? []);
+      .flatMap((row) => row.ratios[ROUTER.name]?.[metric.id]?.median ?? []);
   const shown = results.figures.flatMap((figure) => {
     const metric = figure.metrics[0];
     return metric === undefined ? [] : [{ figure, metric }];

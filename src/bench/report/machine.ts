@@ -1,6 +1,7 @@
 /** What was measured, where and how, in words: the head of every report. Pure. */
 import { humanBytes, humanTime } from '../../cli/format.js';
 import type { Results } from '../model.js';
+import { NOISE, REFERENCES_EXPLAINED } from '../statistics.js';
 
 export type Fact = readonly [what: string, value: string];
 
@@ -30,9 +31,9 @@ export function methodFacts({ method }: Results): Fact[] {
     ],
     ['Hosts', `${method.hosts.join(', ')}; IPv${method.family}`],
     ['Ratios', 'formed inside each repetition, then summarized'],
-    ['References', 'HAProxy/Dante: the better of haproxy-splice and dante; SOCKS server: of microsocks and dante'],
+    ['References', REFERENCES_EXPLAINED],
     ['Numbers', 'median [least-greatest] of the repetitions'],
-    ['~', 'other processes used more than 5 % of the machine during at least one of the trials'],
+    ['~', `other processes used more than ${NOISE * 100} % of the machine during at least one of the trials`],
     ['!', 'at least one of the trials failed and counts for nothing; the reasons stand below the tables'],
   ];
 }

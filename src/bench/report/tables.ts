@@ -1,6 +1,7 @@
 /** Tables as text for a terminal and as markdown. Called when a run is over and by `splice-bench report`. */
 import { printable, renderTable } from '../../cli/format.js';
 import type { FigureFacts, Results } from '../model.js';
+import { REFERENCES_EXPLAINED } from '../statistics.js';
 import { type Grid, gridsOf, notesOf } from './grids.js';
 import { formatTitle } from './numbers.js';
 
@@ -87,10 +88,9 @@ export function formatFigure(figure: FigureFacts, results: Pick<Results, 'rows'>
   ].join('\n');
 }
 
-/** What marks mean that stand in more than one table. */
-export const READING =
-  'Median [least-greatest] of the repetitions. Ratios are formed inside each repetition. HAProxy/Dante: the better of ' +
-  'haproxy-splice and dante; SOCKS server: the better of microsocks and dante.';
+/** What stands in more than one table. */
+const READING =
+  'Median [least-greatest] of the repetitions. Ratios are formed inside each repetition. ' + `${REFERENCES_EXPLAINED}.`;
 
 /** All figures for a terminal. */
 export function formatReport(results: Pick<Results, 'rows' | 'figures'>): string {

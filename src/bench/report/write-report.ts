@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from '../lab/paths.js';
 import type { Results } from '../model.js';
 import { writeWhole } from '../results-file.js';
 import { chartOf } from './charts.js';
@@ -20,7 +20,6 @@ export interface Written {
   readonly plots: boolean;
 }
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const PICTURES = 'figures';
 
 /** Configurations beside a report within the repository can be opened from it; elsewhere their names must do. */

@@ -1,6 +1,6 @@
 /** The command line of splice-bench, with a lab in which nothing runs. */
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -126,6 +126,19 @@ describe('run', () => {
     expect(results.trials).toHaveLength(1);
   });
 
+  test('while a repetition runs, those before it are on the disk, and marked', async () => {
+    let trials = 0;
+    let kept: Promise<Awaited<ReturnType<typeof readResults>>> | undefined;
+    const lab = fakeLab(() => {
+      if (++trials === 5) kept = readResults(join(directory, 'results.json'));
+      return loadResult();
+    });
+    expect((await bench(small(), { lab })).code).toBe(0);
+    const results = await kept!;
+    expect(results.incomplete).toBe('it got no further than repetition 1 of 2');
+    expect(results.trials).toHaveLength(4);
+  });
+
   test('SIGINT before the first trial: nothing is written', async () => {
     const environment = fakeEnvironment(small());
     const lab = fakeLab(() => {
@@ -136,6 +149,13 @@ describe('run', () => {
     expect(code).toBe(1);
     expect(err).toContain('nothing was measured');
     expect(existsSync(join(directory, 'results.json'))).toBe(false);
+  });
+
+  test('a lab that does not go: a failure, but what was measured is there', async () => {
+    const lab = { ...fakeLab(), close: () => Promise.reject(new Error('busy')) };
+    const { code, err } = await bench(small(), { lab });
+    expect([code, err.endsWith('splice-bench: busy\n')]).toEqual([1, true]);
+    expect((await readResults(join(directory, 'results.json'))).trials).toHaveLength(8);
   });
 
   test('the lab goes when something else fails', async () => {
@@ -160,6 +180,17 @@ describe('run', () => {
       hosts: ['a', 'b', 'c'],
       addresses: { sources: 'fd00::5/4', proxy: '[fd00::1]', target: '[fd01::1]' },
     });
+    await bench([...small(), '--hosts', 'a,b,c'], { parts: { openLab } });
+    expect(openLab).toHaveBeenLastCalledWith(4, { hosts: ['a', 'b', 'c'] });
+  });
+
+  test('where nothing can be written after a run, the tables are still printed', async () => {
+    // As good as a full disk: the name of the file is that of a directory.
+    await mkdir(join(directory, 'results.json', 'x'), { recursive: true });
+    const { code, out, err } = await bench(small());
+    expect(code).toBe(1);
+    expect(out).toMatch(/^ours-splice +8\.00/m);
+    expect(err).toMatch(/results\.json/);
   });
 });
 
@@ -175,7 +206,7 @@ describe('mistakes are explained, exit code 2, nothing is started', () => {
     [['--modes', 'ping', '--figures', 'a'], /cannot be used with/],
     [['--only', 'squid'], /"squid"; there are router/],
     [['--hosts', 'a,b'], /three names/],
-    [['--hosts', 'a,b,c'], /--addresses/],
+    [['--hosts', 'a,b,c', '--addresses', '10.0.0.1,10.0.0.2'], /--addresses are three/],
     [['--addresses', 'a,b,c'], /--hosts/],
     [['--nonsense'], /unknown option '--nonsense'/],
     [['nonsense'], /no command "nonsense"; there are run, compare, report, list/],

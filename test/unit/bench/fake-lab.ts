@@ -89,6 +89,7 @@ export function fakeLab(
         options?.onError?.('measuring\n');
         return { out: await generate(args), err: '', code: 0 };
       }
+      if (program === 'nproc') return { out: name === 'proxy' ? '6\n' : '1\n', err: '', code: 0 };
       return { out: 'cpu 0 0 0 0 0 0 0 0 0 0\n', err: '', code: 0 };
     },
     start(command): Promise<Running> {

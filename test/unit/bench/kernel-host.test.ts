@@ -2,17 +2,17 @@
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { afterEach, describe, expect, test } from 'vitest';
+import { growth } from '../../../src/bench/figures/idle-memory.js';
 import type { Session } from '../../../src/bench/figures/figure.js';
 import { duringLoad, stepsDuringLoad } from '../../../src/bench/kernel/during-load.js';
 import {
   measureCalm,
   measureInterval,
   nsPerRun,
-  parseCpu,
   parseInterval,
   parsePackets,
 } from '../../../src/bench/kernel/interval.js';
-import { lookAtHoldings, parseHoldings } from '../../../src/bench/kernel/process-tree.js';
+import { leastOf, lookAtHoldings, parseHoldings } from '../../../src/bench/kernel/process-tree.js';
 import { partNamed, runScript, splitParts } from '../../../src/bench/kernel/script.js';
 import { withArguments } from '../../../src/bench/kernel/with-arguments.js';
 import { LocalHost } from '../../../src/bench/lab/local-host.js';
@@ -44,7 +44,6 @@ describe('script', () => {
 });
 
 describe('interval', () => {
-  const STAT = 'cpu  100 20 300 9999 50 7 11 3 0 0\n';
   const LINKS = [
     'Inter-|   Receive                                                |  Transmit',
     ' face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier',
@@ -52,12 +51,6 @@ describe('interval', () => {
     ' tocli:1000      10    0    0    0     0          0         0     2000      30    0    0    0     0       0',
     '',
   ].join('\n');
-
-  test('processor time is all but idling, waiting and what the hypervisor took', () => {
-    const { busy, all } = parseCpu(STAT);
-    expect(busy).toBeCloseTo(4.38);
-    expect(all).toBeCloseTo(104.9);
-  });
 
   test('packets are those of the link, both ways', () => {
     expect(parsePackets(LINKS, 'tocli')).toBe(40);
@@ -170,6 +163,34 @@ describe('holdings', () => {
       kernelKb: 2200,
       mapBytes: 5096,
     });
+  });
+
+  const some = {
+    ...{ residentKb: 9000, descriptors: 40, greatest: { descriptors: 30, limit: 20_000 }, sockets: 1, kernelKb: 5000 },
+    mapBytes: 0,
+  };
+
+  test('of several looks, the least of each', () => {
+    const other = {
+      ...some,
+      residentKb: 10_000,
+      descriptors: 20,
+      greatest: { descriptors: 8, limit: 1024 },
+      sockets: 2,
+    };
+    const least = { ...some, descriptors: 20, greatest: { descriptors: 8, limit: 1024 } };
+    expect(leastOf(some, other)).toEqual(least);
+    expect(leastOf(other, some)).toEqual(least);
+  });
+
+  test('grow by so much a flow; memory that shrank, or too few flows to see it, has no figure', () => {
+    const seen = { ...some, residentKb: 19_000, descriptors: 2040, sockets: 2001, kernelKb: 4000 };
+    expect(growth(some, seen, 1000)).toEqual({
+      ...{ residentKb: 10, descriptors: 2, sockets: 2, kernelKb: NaN, totalMb: 19_000 / 1024 },
+    });
+    expect(growth(some, seen, 100)).toMatchObject({ residentKb: NaN, descriptors: 20 });
+    const router = { ...some, residentKb: 0 };
+    expect(growth(router, { ...router, kernelKb: 15_000 }, 1000)).toEqual({ sockets: 0, kernelKb: 10 });
   });
 
   test('of nobody are those of the kernel', () => {

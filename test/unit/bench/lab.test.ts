@@ -10,7 +10,7 @@ import { isLeftover, lockMachine, OWN_PREFIX } from '../../../src/bench/lab/lock
 import { cutCommands, lossCommands, lossProgram } from '../../../src/bench/lab/loss.js';
 import { describeSymsplice, parseMachine } from '../../../src/bench/lab/machine.js';
 import { Processes } from '../../../src/bench/lab/processes.js';
-import { parseRoute } from '../../../src/bench/lab/routes.js';
+import { parseRoute, routeTo } from '../../../src/bench/lab/routes.js';
 import { settingCommands } from '../../../src/bench/lab/settings.js';
 import { END_MARK, quote, remoteCommand, RUN_SCRIPT, START_SCRIPT } from '../../../src/bench/lab/ssh-script.js';
 
@@ -262,6 +262,10 @@ describe('routes', () => {
     });
     expect(parseRoute('[{"dst":"10.0.1.1","dev":"e0","prefsrc":"10.0.1.2"}]')?.gateway).toBeUndefined();
     expect(parseRoute('[{"type":"local","dst":"10.0.1.2","dev":"lo","prefsrc":"10.0.1.2"}]')?.local).toBe(true);
+  });
+
+  test('an address that the machine has itself is a mistake', async () => {
+    await expect(routeTo(localHost(), '127.0.0.1')).rejects.toThrow('the proxy host has 127.0.0.1 itself');
   });
 
   test('what is no answer is none', () => {

@@ -215,6 +215,29 @@ describe('a server that', () => {
     expect(result.firstError).toBe(`timeout in the traffic, at byte 0: ${text}`);
   });
 
+  test('goes silent in a timed run, which would have cut the connection off anyway', async () => {
+    const silent = await Peer.listen((socket) => void socket.once('data', () => socket.write('!')));
+    const modes = ['download', 'ping', 'small', 'connect', 'fetch'] as const;
+    const results = await Promise.all(
+      modes.map((mode) => load.run(mode, silent.port, '--seconds', '0.3', '--warmup', '0.1', '--connections', '2')),
+    );
+    await silent.close();
+    // Its one byte, wrong or not, was the last that came.
+    for (const result of results) {
+      expect(result).toMatchObject({ stalled: 2, errors: 2, errorKinds: { timeout: 2 }, clean: false });
+      expect(result.firstError).toMatch(/^(corrupt|timeout) in the traffic, at byte [01]: /);
+    }
+  }, 30_000);
+
+  test('is slow, and has moved when it is asked for a sign of life', async () => {
+    const late = (socket: net.Socket): void => {
+      const server = net.connect({ port: honest, host: '127.0.0.1' }).on('error', () => undefined);
+      socket.pipe(server).on('data', (data) => setTimeout(() => socket.write(data), 900));
+    };
+    const result = await against(late, 'ping', '--seconds', '0.3', '--warmup', '0');
+    expect(result).toMatchObject({ stalled: 1, errors: 0, clean: true });
+  });
+
   test('breaks one of many connections, and the others go on', async () => {
     let count = 0;
     const talk = (socket: net.Socket): void => {

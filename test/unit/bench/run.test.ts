@@ -7,7 +7,7 @@ import type { Figure, LoadFigure, OwnFigure } from '../../../src/bench/figures/f
 import { loss } from '../../../src/bench/figures/loss.js';
 import { KINDS } from '../../../src/bench/modes.js';
 import { metricsOf, valuesOf } from '../../../src/bench/metrics.js';
-import type { Contestant, Trial } from '../../../src/bench/model.js';
+import type { Contestant, Host, Trial } from '../../../src/bench/model.js';
 import { makePlan } from '../../../src/bench/plan.js';
 import type { RunOptions } from '../../../src/bench/plan.js';
 import { measure } from '../../../src/bench/run.js';
@@ -105,6 +105,16 @@ describe('order', () => {
     const shares = [0.001, 0.01, 0.03];
     const under = (name: string): string[] => shares.flatMap((share) => [`loss ${share}`, `load ${name} download8`]);
     expect(lab.done).toEqual([...under('router'), 'loss 0', 'up A', ...under('A'), 'down A', 'loss 0']);
+  });
+
+  test('contestants are told how many processors their own machine has, not this one', async () => {
+    const told: number[] = [];
+    const prepare: Contestant['prepare'] = ({ processors }) => Promise.resolve(void told.push(processors));
+    await runFigures(fakeLab(), [figure('x', [1], { contestants: () => ['A'] })], {
+      options: { repetitions: 1 },
+      choose: (name) => fakeContestant(name, { prepare }),
+    });
+    expect(told).toEqual([6]);
   });
 
   test('the interval: warm-up and seconds, stretched where a figure says so', async () => {
@@ -294,9 +304,12 @@ describe('machines of their own', () => {
   test("the proxy's processor time is that of its machine, read at the two ends of the interval", async () => {
     const lab = fakeLab(() => loadResult(), { oneMachine: false });
     let reads = 0;
-    const proxy = {
+    const proxy: Host = {
       ...lab.proxy,
-      run: () => Promise.resolve({ out: `cpu ${100 * ++reads} 0 0 ${1000 * reads} 0 0 50 0\n`, err: '', code: 0 }),
+      run: (command) => {
+        if (command[0] !== 'head') return lab.proxy.run(command);
+        return Promise.resolve({ out: `cpu ${100 * ++reads} 0 0 ${1000 * reads} 0 0 50 0\n`, err: '', code: 0 });
+      },
     };
     const router = figure('x', [1], { contestants: () => ['router'] });
     const { trials } = await runFigures({ ...lab, proxy }, [router], { options: { repetitions: 1 } });

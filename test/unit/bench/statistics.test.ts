@@ -145,6 +145,8 @@ describe('rows', () => {
     expect(isNoisy(trial('a', 1, 1, { othersShare: 0.04, load: noisy }))).toBe(false);
     expect(isNoisy(trial('a', 1, 1, { load: noisy }))).toBe(true);
     expect(isNoisy(trial('a', 1, 1, { load }))).toBe(false);
+    const robbed = loadResult({ cpu: { ...load.cpu, busy: 1, idle: 1, others: 0, steal: 0.2 } });
+    expect(isNoisy(trial('a', 1, 1, { load: robbed }))).toBe(true);
     expect(isNoisy(trial('a', 1, 1))).toBe(false);
     expect(rowFor([trial('a', 1, 1, { othersShare: 0.06 }), trial('a', 2, 1)], 'a').noisy).toBe(1);
   });

@@ -1,7 +1,7 @@
 /** What the load generator is told. */
 import { describe, expect, test } from 'vitest';
 import { figuresOfModes } from '../../../src/bench/modes.js';
-import { idleShare, parseTicks } from '../../../src/bench/processor-time.js';
+import { allSeconds, busySeconds, idleShare, parseTicks } from '../../../src/bench/processor-time.js';
 import { routeArguments, watchArguments, workloadArguments } from '../../../src/bench/workload.js';
 import { argument, fakeLab, loadResult } from './fake-lab.js';
 
@@ -94,5 +94,15 @@ describe('processor time', () => {
     expect(before).toMatchObject({ user: 100, system: 100, idle: 1000, iowait: 50 });
     expect(idleShare(before, after)).toBeCloseTo(0.8);
     expect(idleShare(before, before)).toBe(0);
+  });
+
+  test('seconds: busy is all but idling, waiting and what the hypervisor took', () => {
+    const ticks = parseTicks('cpu  100 20 300 9999 50 7 11 3 0 0\n');
+    expect(busySeconds(ticks)).toBeCloseTo(4.38);
+    expect(allSeconds(ticks)).toBeCloseTo(104.9);
+  });
+
+  test('what is no line of /proc/stat is an error, not a machine that never did anything', () => {
+    expect(() => parseTicks('')).toThrow('/proc/stat');
   });
 });
