@@ -264,6 +264,7 @@ export interface Results {
 }
 
 export interface Machine {
+  /** With the name of the system: `Linux 6.1.0 x86_64`. */
   readonly kernel: string;
   readonly distribution: string;
   readonly processors: number;

@@ -17,7 +17,7 @@ export function machineFacts({ machine, symsplice, begun, seconds }: Results): F
     ['Processor', `${machine.model}, ${count(machine.processors, 'processor')}`],
     ['Memory', humanBytes(machine.memoryBytes)],
     ['Virtual', machine.virtual],
-    ['System', `${machine.distribution}, Linux ${machine.kernel}, Node ${machine.node}`],
+    ['System', `${machine.distribution}, ${machine.kernel}, Node ${machine.node}`],
     ['Mitigations', mitigated.join('; ') || 'none needed'],
   ];
 }

@@ -279,7 +279,7 @@ export function syntheticResults({
     seconds: 1234,
     symsplice: { version: '0.0.0-synthetic', commit: '0123456789abcdef', modified: false },
     machine: {
-      kernel: '6.99.0-synthetic',
+      kernel: 'Linux 6.99.0-synthetic x86_64',
       distribution: 'Synthetic Linux 1',
       processors: 2,
       model: 'Made-up CPU @ 1.00GHz',
