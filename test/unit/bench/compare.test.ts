@@ -181,7 +181,7 @@ describe('comparison', () => {
       'dante',
     ]);
     const text = formatComparison(compareResults(before, after));
-    expect(text).toContain('kernel: 6.99.0-synthetic -> 7.0');
+    expect(text).toContain('kernel: Linux 6.99.0-synthetic x86_64 -> 7.0');
     expect(text).toContain('Nothing moved beyond noise.');
   });
   test('ours are meant to differ in version', () => {
