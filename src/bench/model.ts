@@ -165,6 +165,8 @@ export interface Contestant {
   missing(host: Host): Promise<string | undefined>;
   /** As the program says it. */
   version(host: Host): Promise<string>;
+  /** After its end: takes away what it left on the host, which would cost those after it. */
+  tidy?(host: Host): Promise<void>;
   /** Prepares what it needs in the scratch directory (keys, certificates), and says how it is started; undefined: nothing runs. */
   prepare(place: Place): Promise<Start | undefined>;
 }

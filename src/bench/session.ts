@@ -72,6 +72,7 @@ class ContestantSession implements Session {
   readonly running: Running | undefined;
   readonly route: readonly string[];
   readonly #setting: SessionSetting;
+  #closed = false;
 
   constructor(contestant: Contestant, running: Running | undefined, setting: SessionSetting) {
     this.contestant = contestant;
@@ -129,7 +130,10 @@ class ContestantSession implements Session {
   }
 
   async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     await this.running?.stop();
+    await this.contestant.tidy?.(this.#setting.lab.proxy);
   }
 
   #tail(): string {

@@ -120,6 +120,23 @@ export function lives(bench: () => PacketBench): void {
     });
   });
 
+  describe('a reset behind a FIN', () => {
+    test.each(sides)(
+      'by %s, at the place of the FIN, which is acknowledged: Linux takes it, and so do we',
+      (_, side) => {
+        const other = side === CLIENT ? SERVER : CLIENT;
+        const flow = bench().flow();
+        const fin = flow.from(side, { ...empty, flags: FLAG.fin | FLAG.ack });
+        send(fin);
+        // The other goes on sending, and has acknowledged all.
+        const more = flow.from(other, { ack: (flow.relayed(side, fin).seq + 1) >>> 0 });
+        expect(send(more).edges).toEqual(['FIN_RELAYED FIN_ACKED']);
+        const { edges } = send(flow.from(side, { ...empty, flags: RST, seq: fin.seq }));
+        expect([edges.sort(), flow.phase]).toEqual([['SHUTDOWN RESET', 'SPLICED RESET'], 'ended']);
+      },
+    );
+  });
+
   describe('forgeries', () => {
     const wrong = [-1, 1, 1000, -70_000, 70_000, 0x7fffffff, 0x80000000, -0x40000000];
 

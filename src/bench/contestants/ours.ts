@@ -8,6 +8,7 @@ import { NODE, nodeMissing } from './node.js';
 import { listenOf, saidBy } from './on-host.js';
 
 const PROGRAM = path.join(ROOT, 'dist/cli/splice-socks.js');
+const CONTROL = path.join(ROOT, 'dist/cli/splice-ctl.js');
 const PATTERN = /^ours-([a-z]+)(-now)?$/;
 
 /** What `-now` behind a backend's name stands for: every flow is spliced at once, however short it may be. */
@@ -44,6 +45,12 @@ export function ours(name: string, further: readonly string[]): Contestant | und
     title: ['symsplice', backend, ...(now ? ['(at once)'] : []), ...words].join(' '),
     via: 'socks5',
     missing: async (host) => (await nodeMissing(host)) ?? backendMissing(host, backend),
+    // A flow that outlives its load by a moment is left to the kernel, and the programs with it.
+    tidy: async (host) => {
+      if (backend !== 'packet') return;
+      const { code, err } = await host.run([NODE, CONTROL, 'uninstall']);
+      if (code !== 0) throw new Error(`splice-ctl uninstall: ${err.trim()}`);
+    },
     version: async (host) => `symsplice ${await saidBy(host, [NODE, PROGRAM, '--version'])}`,
     prepare: async (place) => ({
       command: [
