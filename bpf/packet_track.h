@@ -107,12 +107,15 @@ static __always_inline void track_fin(struct splice_leg *x, struct splice_leg *y
 
 /* A reset is credible where its receiver would take it at once: at the next byte that it expects,
  * which is behind all that went there, or what it acknowledged last (RFC 5961 section 3.2). Linux
- * takes it also at the place of a FIN that it has: whoever closes, and then gets data, sends that.
+ * takes it also at the place of a FIN that it has acknowledged: whoever closes, and then gets data,
+ * sends that.
  */
 static __always_inline int credible_reset(struct splice_leg *x, struct splice_leg *y, struct segment *seg)
 {
-	return seg->seq == x->end || seg->seq == splice_map_ack(y->ack, x->seq_delta) ||
-	       ((x->flags & SPLICE_LEG_FIN) && seg->seq == x->fin_end - 1);
+	__u32 acked = splice_map_ack(y->ack, x->seq_delta);
+
+	return seg->seq == x->end || seg->seq == acked ||
+	       ((x->flags & SPLICE_LEG_FIN) && acked == x->fin_end && seg->seq == acked - 1);
 }
 
 /* Both FINs acknowledged. */

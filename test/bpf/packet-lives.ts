@@ -135,6 +135,14 @@ export function lives(bench: () => PacketBench): void {
         expect([edges.sort(), flow.phase]).toEqual([['SHUTDOWN RESET', 'SPLICED RESET'], 'ended']);
       },
     );
+
+    test.each(sides)('by %s, at the place of a FIN that nobody has acknowledged: both may be forged', (_, side) => {
+      const flow = bench().flow();
+      const seq = flow.legs[side].end + 1000;
+      send(flow.from(side, { ...empty, flags: FLAG.fin | FLAG.ack, seq }));
+      expect(send(flow.from(side, { ...empty, flags: RST, seq })).edges).toEqual([]);
+      expect(flow.phase).toBe('released');
+    });
   });
 
   describe('forgeries', () => {
