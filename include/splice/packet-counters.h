@@ -22,7 +22,7 @@
 	X(LOCAL_ACK, 9)        /* acknowledges only what the local socket sent */             \
 	X(LOCAL_COPY, 10)      /* header of a relayed segment, for its acknowledgement */     \
 	X(LOCAL_SYN, 11)       /* a SYN on a living flow: the socket challenges it */         \
-	X(LOCAL_FRAGMENT, 12)  /* an IP fragment of a flow in transit: reassembled first */   \
+	X(LOCAL_FRAGMENT, 12)  /* an IP fragment, its direction not cut over yet: reassembled first */ \
 	X(LOCAL_ORPHAN, 13)    /* its flow has lost a socket, or was removed for want of both */ \
 	X(LOCAL_REUSE, 14)     /* a SYN took an ended flow's place */                         \
 	/* Ingress, dropped. */                                                               \
@@ -30,8 +30,8 @@
 	X(DROP_CHECKSUM, 16)   /* damaged, where its header would be believed: in transit, or FIN or RST */  \
 	X(DROP_CE, 17)         /* marked "congestion experienced", from a leg with ECN to one without (RFC 6040) */ \
 	X(DROP_TTL, 18)        /* hop limit used up */                                        \
-	X(DROP_FRAGMENT, 19)   /* an IP fragment of a flow without sockets */                 \
-	X(DROP_EXTENSION, 20)  /* IPv6 extension headers, or IPv4 options that did not come off */ \
+	X(DROP_FRAGMENT, 19)   /* an IP fragment: the flow has no sockets, or its direction is cut over */ \
+	X(DROP_EXTENSION, 20)  /* IPv6 extension headers, where a fragment is dropped; or IPv4 options that did not come off */ \
 	X(DROP_TRIM, 21)       /* cutting off the payload failed, for want of memory */       \
 	X(DROP_REWRITE, 22)    /* rewriting failed, for want of memory */                     \
 	X(DROP_TOO_BIG, 23)    /* too big for the other leg, and the sender could not be told */ \

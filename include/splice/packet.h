@@ -8,9 +8,9 @@
  * Who writes what: the addon fills a slot while it is FREE, and asks by a test
  * run of program `control` for everything that must be in step with the
  * sockets. From INSTALL on only BPF writes the slot, but for `moved` and
- * `counted`, until the keys are deleted. A leg's fields are written by segments FROM its peer, but
- * for ifindex, edge_* and promised, which segments TO its peer write, too, and
- * state, which both do.
+ * `counted`, until the keys are deleted. A leg's fields are written by
+ * segments FROM its peer, but for ifindex, edge_* and promised, which segments
+ * TO its peer write, too, and state, which both do.
  */
 #ifndef SPLICE_PACKET_H
 #define SPLICE_PACKET_H

@@ -63,6 +63,10 @@ function isoTime(): string {
 /** Milliseconds that a line may wait for others. */
 const GATHER_MS = 10;
 
+/** Those with lines that wait: flushed by one listener, since Node takes more than ten of an event for a leak. */
+const waiting = new Set<LineBuffer>();
+process.on('exit', () => waiting.forEach((buffer) => buffer.flush()));
+
 /**
  * Gathers lines for a moment and writes them as one; leaves nothing behind when the process exits. `piece` bounds the
  * bytes of one write, as far as whole lines allow, so that several threads can share a pipe.
@@ -76,7 +80,6 @@ export class LineBuffer implements DestinationStream {
   constructor(out: DestinationStream, piece = Infinity) {
     this.#out = out;
     this.#piece = piece;
-    process.on('exit', () => this.flush());
   }
 
   write(line: string): void {
@@ -85,7 +88,10 @@ export class LineBuffer implements DestinationStream {
       if (this.#bytes + bytes > this.#piece) this.flush();
       this.#bytes += bytes;
     }
-    if (this.#lines === '') setTimeout(() => this.flush(), GATHER_MS);
+    if (this.#lines === '') {
+      waiting.add(this);
+      setTimeout(() => this.flush(), GATHER_MS);
+    }
     this.#lines += line;
   }
 
@@ -93,6 +99,7 @@ export class LineBuffer implements DestinationStream {
     const lines = this.#lines;
     this.#lines = '';
     this.#bytes = 0;
+    waiting.delete(this);
     if (lines !== '') this.#out.write(lines);
   }
 }

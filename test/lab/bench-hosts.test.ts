@@ -84,6 +84,9 @@ const gone = (pid: number): Promise<boolean> =>
 const setting = async (host: BenchHost): Promise<string> =>
   (await host.run(['sysctl', '-n', 'net.ipv4.ip_local_port_range'])).out.replace(/\s+/g, ' ').trim();
 
+/** What the benchmark leaves on a host while it runs: those of the lab all have this machine's directory. */
+const scratches = (): string[] => readdirSync('/tmp').filter((name) => /^splbench-|^process\.\w{6}$/.test(name));
+
 /** What holds for any lab of the benchmark. */
 async function testHosts(t: Test, lab: BenchLab): Promise<void> {
   const command = ['sh', '-c', 'printf "[%s]" "$@"; echo err >&2; exit 7', 'sh', `it's "$HOME"`, '', 'two\nlines'];
@@ -132,6 +135,7 @@ async function testLoss(t: Test, lab: BenchLab): Promise<void> {
 
 await t.test('machines that are reached by ssh', { timeout: 120_000 }, async (t) => {
   const lab = Lab.open();
+  const before = scratches();
   try {
     const ssh = sshInto(lab);
     const open = (): Promise<BenchLab> => openRemoteHosts({ hosts: ['cli', 'prx', 'srv'], family: 4, ssh });
@@ -157,13 +161,32 @@ await t.test('machines that are reached by ssh', { timeout: 120_000 }, async (t)
     await remote.close();
     await gone(server.pid);
     t.notOk(existsSync(scratch));
-    const range = (await lab.prx.exec('sysctl', ['-n', 'net.ipv4.ip_local_port_range'])).stdout.toString();
-    t.equal(range.replace(/\s+/g, ' ').trim(), '10240 65535', 'settings are put back');
+    const ports = async (): Promise<string> =>
+      (await lab.prx.exec('sysctl', ['-n', 'net.ipv4.ip_local_port_range'])).stdout
+        .toString()
+        .replace(/\s+/g, ' ')
+        .trim();
+    t.equal(await ports(), '10240 65535', 'settings are put back');
 
     lab.prx.sysctl('net.ipv4.ip_forward=1');
     const forwarding = await open();
     t.equal(forwarding.proxy.bypassed, undefined);
     await forwarding.close();
+
+    // An ssh by which nothing can be started on srv: the last step of opening fails, when the others are through.
+    const refuses = lab.file(
+      'ssh-refuses',
+      `#!/bin/sh\ncase "$*" in *'srv exec sh'*somaxconn*) echo refused >&2; exit 1;; esac\nexec "$@"\n`,
+      0o755,
+    );
+    const refused = openRemoteHosts({ hosts: ['cli', 'prx', 'srv'], family: 4, ssh: [refuses, ...ssh] });
+    await t.rejects(refused, { message: /nothing starts on the server host: refused/ });
+    await eventually(
+      async () => scratches().filter((name) => !before.includes(name)),
+      (left) => left.length === 0,
+      'directories are left behind',
+    );
+    t.equal(await ports(), '10240 65535', 'settings are put back');
 
     const wrong = openRemoteHosts({ hosts: ['cli', 'nowhere.invalid', 'srv'], family: 4, ssh });
     await t.rejects(wrong, { message: /cannot log in to the proxy host: .*BatchMode=yes nowhere.invalid true/s });

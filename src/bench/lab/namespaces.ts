@@ -160,7 +160,7 @@ export async function openNamespaces({ family }: { readonly family: Family }): P
   if (process.getuid?.() !== 0) {
     throw new SpliceError('ERR_SPLICE_SYSTEM', 'the lab of three network namespaces needs root: run it with sudo');
   }
-  const unlock = lockMachine();
+  const unlock = await lockMachine();
   let lab: Namespaces | undefined;
   const forget = onExit(() => {
     lab?.remove();

@@ -3,6 +3,7 @@
  * is installed on them: the repository must lie at the same path on each, built. What is changed there (kernel settings,
  * losses) is put back by a process on the machine itself as soon as the connection ends, however that comes about.
  */
+import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
@@ -156,14 +157,15 @@ class RemoteHosts implements Lab {
   }
 
   async #prepare(host: SshHost): Promise<void> {
-    const made = await host.run(['mktemp', '-d', '/tmp/splbench-XXXXXXXX']);
-    if (made.code !== 0) throw new SpliceError('ERR_SPLICE_SYSTEM', `the ${host.name} host: ${made.err.trim()}`);
-    host.scratch = made.out.trim();
-    // Those that change their user still find their files there.
-    await host.run(['chmod', '755', host.scratch]);
     const settings = host === this.proxy ? [...SETTINGS, ...PROXY_SETTINGS] : SETTINGS;
     const { make, undo } = settingCommands(settings);
-    this.#holders.push(await hold(host, make, [...undo, `rm -rf '${host.scratch}'`]));
+    // Made by the process that removes it: nobody else could do so after the connection has broken. The name is known
+    // before, so that there is no moment at which the directory exists and its remover does not know of it. Those that
+    // change their user still find their files there.
+    const scratch = `/tmp/splbench-${randomBytes(8).toString('hex')}`;
+    const mkdir = `mkdir -m 755 ${scratch}`;
+    this.#holders.push(await hold(host, [mkdir, ...make], [...undo, `rm -rf ${scratch}`]));
+    host.scratch = scratch;
   }
 
   setLoss(share: number): Promise<void> {
@@ -189,7 +191,7 @@ class RemoteHosts implements Lab {
 
 /** Throws with what to do where a machine is not as it must be. */
 export async function openRemoteHosts(options: RemoteOptions): Promise<Lab> {
-  const unlock = lockMachine();
+  const unlock = await lockMachine();
   let lab: RemoteHosts | undefined;
   const forget = onExit(() => {
     lab?.remove();

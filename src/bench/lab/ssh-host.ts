@@ -59,7 +59,8 @@ export class SshHost implements Host {
   readonly processes: Processes;
   // Known as soon as the machine has been asked, before anybody else gets this host.
   links: Host['links'] = {};
-  scratch = '';
+  /** Until it has one of its own: what starts before leaves nothing there. */
+  scratch = '/tmp';
   bypassed?: string;
   readonly #ssh: readonly string[];
   readonly #socket: string;

@@ -49,6 +49,8 @@ log=$(mktemp "$1/process.XXXXXX") || exit 1
 shift
 setsid "$@" </dev/null >"$log" 2>&1 3<&- &
 pid=$!
+# Whoever reads this may be gone: that must not keep us from deleting the file.
+trap '' PIPE
 echo "$pid"
 ( while read -r signal; do tell "$signal"; done; tell TERM; sleep 2; tell KILL ) <&3 3<&- >/dev/null 2>&1 &
 watcher=$!

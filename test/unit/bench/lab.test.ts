@@ -85,21 +85,23 @@ describe('processes', () => {
 });
 
 describe('one benchmark at a time', () => {
-  test('a lock that is held names its holder, and is free again when released', () => {
-    const release = lockMachine(at('lock'));
-    expect(() => lockMachine(at('lock'))).toThrow(`process ${process.pid}`);
+  const name = `\0bench-lab-test-${process.pid}`;
+
+  test('a lock that is held names its holder, and is free again when released', async () => {
+    const release = await lockMachine(name);
+    await expect(lockMachine(name)).rejects.toThrow(`process ${process.pid}`);
     release();
-    const again = lockMachine(at('lock'));
+    const again = await lockMachine(name);
     release();
-    expect(() => lockMachine(at('lock'))).toThrow('another benchmark');
+    await expect(lockMachine(name)).rejects.toThrow('another benchmark');
     again();
   });
 
-  test('a lock of a process that is no more is taken over', async () => {
-    writeFileSync(at('stale'), String(await deadPid()));
-    const release = lockMachine(at('stale'));
-    expect(readFileSync(at('stale'), 'utf8')).toBe(String(process.pid));
-    release();
+  test('of many at the same moment one gets it', async () => {
+    const results = await Promise.allSettled(Array.from({ length: 20 }, () => lockMachine(name)));
+    const taken = results.filter((result) => result.status === 'fulfilled');
+    expect(taken).toHaveLength(1);
+    taken[0]?.value();
   });
 
   test('leftovers are those of processes that are no more', async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { accessLine, createLogger, logAccess, LineBuffer } from '../../../src/server/logging.js';
 import type { LoggingOptions } from '../../../src/server/logging.js';
 
@@ -119,6 +119,23 @@ describe('threads', () => {
     buffer.flush();
     expect(written).toEqual(['äöü\n', 'ß\n']);
   });
+});
+
+test('many loggers listen for the end of the process once, and lose nothing at it', async () => {
+  const before = process.listeners('exit');
+  vi.resetModules();
+  const { LineBuffer: Fresh } = await import('../../../src/server/logging.js');
+  const written: string[] = [];
+  const buffers = [0, 1, 2].map(() => new Fresh({ write: (text: string) => void written.push(text) }));
+  const added = process.listeners('exit').filter((listener) => !before.includes(listener));
+  expect(added).toHaveLength(1);
+  buffers.forEach((buffer, index) => buffer.write(`${index}\n`));
+  buffers[1]?.flush();
+  expect(written).toEqual(['1\n']);
+  added[0]?.(0);
+  expect(written).toEqual(['1\n', '0\n', '2\n']);
+  added[0]?.(0);
+  expect(written).toHaveLength(3);
 });
 
 test('a pretty line has no character that a terminal would obey', () => {
