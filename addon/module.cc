@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "bpf_loader.h"
+#include "growth.h"
 #include "packet/packet.h"
 #include "probe.h"
 #include "quota.h"
@@ -11,6 +12,7 @@
 #include "socket.h"
 #include "sockmap.h"
 #include "splice/abi.h"
+#include "tap.h"
 
 namespace {
 
@@ -20,6 +22,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   symsplice::InitQuota(env, exports);
   symsplice::InitReactor(env, exports);
   symsplice::InitRelay(env, exports);
+  symsplice::InitGrowth(env, exports);
+  symsplice::InitTap(env, exports);
   symsplice::InitBpfLoader(env, exports);
   symsplice::InitSockmap(env, exports);
   symsplice::InitPacket(env, exports);

@@ -19,6 +19,8 @@ namespace {
 constexpr int kAcceptsPerTurn = 64;   // then others get their turn; epoll reports the rest again
 constexpr int kEventsPerTurn = 256;
 constexpr int kDrainsPerTurn = 16;
+constexpr size_t kWasteSize = 4096;
+constexpr uint32_t kBroken = EPOLLERR | EPOLLHUP;  // epoll reports these unasked
 
 // Errors by which accept(2) tells of a connection that was lost before it was accepted. Any other
 // is the listener's, or the process', and comes again with the next call.
@@ -52,6 +54,10 @@ void Reactor::Init(Napi::Env env, Napi::Object exports) {
                                          InstanceMethod<&Reactor::Connect>("connect"),
                                          InstanceMethod<&Reactor::UsePacket>("usePacket"),
                                          InstanceMethod<&Reactor::Send>("send"),
+                                         InstanceMethod<&Reactor::AwaitWritable>("awaitWritable"),
+                                         InstanceMethod<&Reactor::Descriptor>("descriptor"),
+                                         InstanceMethod<&Reactor::Local>("local"),
+                                         InstanceMethod<&Reactor::Quiet>("quiet"),
                                          InstanceMethod<&Reactor::Hold>("hold"),
                                          InstanceMethod<&Reactor::Release>("release"),
                                          InstanceMethod<&Reactor::Pause>("pause"),
@@ -63,7 +69,7 @@ void Reactor::Init(Napi::Env env, Napi::Object exports) {
                                      }));
 }
 
-// new Reactor(records, bytes, onBatch)
+// new Reactor(records, bytes, onBatch, readSize?)
 Reactor::Reactor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Reactor>(info) {
   Napi::Env env = info.Env();
   if (info.Length() < 3 || !info[0].IsTypedArray() || !info[1].IsTypedArray() ||
@@ -73,7 +79,9 @@ Reactor::Reactor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Reactor>(inf
   }
   auto records = info[0].As<Napi::Int32Array>();
   auto bytes = info[1].As<Napi::Uint8Array>();
-  if (records.ElementLength() < SPLICE_REACTOR_WORDS || bytes.ElementLength() < 2 * kReadSize) {
+  if (info[3].IsNumber()) read_size_ = info[3].As<Napi::Number>().Uint32Value();
+  if (records.ElementLength() < SPLICE_REACTOR_WORDS || read_size_ < kMaxEncodedAddress ||
+      bytes.ElementLength() < 2 * read_size_) {
     ThrowType(env, "Reactor: the shared arrays are too small");
     return;
   }
@@ -154,8 +162,20 @@ int Reactor::Register(int fd, Kind kind, uint32_t events) {
     close(fd);
     return -error;
   }
-  slots_[index] = Slot{fd, kind, false};
+  slots_[index] = Slot{};
+  slots_[index].fd = fd;
+  slots_[index].kind = kind;
+  slots_[index].interest = events;
   return index;
+}
+
+// Also when nothing changes: epoll looks at the socket anew and reports all that is there.
+void Reactor::SetInterest(int index, uint32_t events) {
+  slots_[index].interest = events;
+  epoll_event event{};
+  event.events = events;
+  event.data.u32 = static_cast<uint32_t>(index);
+  epoll_ctl(epoll_, EPOLL_CTL_MOD, slots_[index].fd, &event);
 }
 
 void Reactor::Free(int index) {
@@ -163,22 +183,24 @@ void Reactor::Free(int index) {
   (in_turn_ ? freed_in_turn_ : free_).push_back(index);
 }
 
-// Throws away what was received, a bounded amount a call; true at FIN, or when broken. What a
-// flood leaves unread raises no new edge, and the deadline of the control plane ends it.
-bool Reactor::Drained(int fd) {
-  uint8_t waste[kReadSize];
+// Throws away what was received; true at FIN, or when broken. A bounded amount a turn: what a flood
+// leaves is looked at again in the next, until the deadline of the control plane. Left alone it
+// would close the window, and a peer that sends all before it reads would never read our reply.
+bool Reactor::Drained(int index) {
+  uint8_t waste[kWasteSize];
   for (int i = 0; i < kDrainsPerTurn; i++) {
-    const ssize_t n = recv(fd, waste, sizeof waste, MSG_DONTWAIT);
+    const ssize_t n = recv(slots_[index].fd, waste, sizeof waste, MSG_DONTWAIT);
     if (n > 0) continue;
     return n == 0 || errno != EAGAIN;
   }
+  SetInterest(index, kConnectionInterest);
   return false;
 }
 
 void Reactor::DrainLingering(int index) {
   EnsureRoom();
   if (watch_ == nullptr || slots_[index].kind != Kind::kLingering) return;
-  if (Drained(slots_[index].fd)) Emit(SPLICE_REACTOR_END, index, 0, 0);
+  if (Drained(index)) Emit(SPLICE_REACTOR_END, index, 0, 0);
 }
 
 void Reactor::OnReadable(uv_poll_t* poll, int, int) {
@@ -197,7 +219,7 @@ void Reactor::Turn() {
     const int index = static_cast<int>(events[i].data.u32);
     switch (slots_[index].kind) {
       case Kind::kListener: AcceptFrom(index); break;
-      case Kind::kConnection: ReadFrom(index, events[i].events); break;
+      case Kind::kConnection: MoveOn(index, events[i].events); break;
       case Kind::kConnecting: FinishConnect(index); break;
       case Kind::kLingering: DrainLingering(index); break;
       case Kind::kFree: break;  // closed by JavaScript earlier in this turn
@@ -241,29 +263,60 @@ void Reactor::AcceptFrom(int listener) {
   }
 }
 
+void Reactor::MoveOn(int index, uint32_t events) {
+  if ((events & EPOLLOUT) != 0) TellWritable(index);
+  if ((events & ~EPOLLOUT) != 0) ReadFrom(index, events);
+}
+
+// The interest in writability stays until it is reported to nobody: who has filled the kernel's
+// buffer once will soon do so again, and bodies that the kernel itself moves wake us only once.
+void Reactor::TellWritable(int index) {
+  EnsureRoom();
+  if (watch_ == nullptr || slots_[index].kind != Kind::kConnection) return;
+  Slot& slot = slots_[index];
+  if (slot.awaiting) {
+    slot.awaiting = false;
+    Emit(SPLICE_REACTOR_WRITABLE, index, 0, 0);
+  } else {
+    SetInterest(index, slot.interest & ~EPOLLOUT);
+  }
+}
+
+// Only a broken connection still matters to a held slot; bytes and FIN wait. The first that come
+// end the interest, so that what the kernel moves elsewhere does not wake us with each segment.
+void Reactor::Withhold(int index, uint32_t events, bool nothing_read) {
+  Slot& slot = slots_[index];
+  if ((events & kBroken) != 0) {
+    Emit(SPLICE_REACTOR_FAILED, index, SocketError(slot.fd), 0);
+    return;
+  }
+  slot.missed = true;
+  if (nothing_read) SetInterest(index, EPOLLET | (slot.interest & EPOLLOUT));
+}
+
 void Reactor::ReadFrom(int index, uint32_t events) {
-  while (true) {
+  for (bool first = true;; first = false) {
     EnsureRoom();
     if (watch_ == nullptr || slots_[index].kind != Kind::kConnection) return;
-    if (slots_[index].held) {
-      // Only a broken connection still matters; bytes and FIN wait for the relay.
-      if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
-        Emit(SPLICE_REACTOR_FAILED, index, SocketError(slots_[index].fd), 0);
-      }
-      return;
-    }
-    const ssize_t n = recv(slots_[index].fd, bytes_ + bytes_used_, kReadSize, MSG_DONTWAIT);
+    Slot& slot = slots_[index];
+    if (slot.held) return Withhold(index, events, first);
+    const ssize_t n = recv(slot.fd, bytes_ + bytes_used_, read_size_, MSG_DONTWAIT);
     if (n > 0) {
       Emit(SPLICE_REACTOR_DATA, index, 0, static_cast<size_t>(n));
       // A full read may have left bytes, an announced FIN is still to be read. Deliver first:
       // the bytes may complete the request, and then the rest is not ours to read.
-      if (static_cast<size_t>(n) < kReadSize && (events & EPOLLRDHUP) == 0) return;
+      if (static_cast<size_t>(n) < read_size_ && (events & EPOLLRDHUP) == 0) return;
       Deliver();
       continue;
     }
-    if (n == 0) {
+    if (n == 0 && !slot.ended) {
+      slot.ended = true;
       Emit(SPLICE_REACTOR_END, index, 0, 0);
-    } else if (errno != EAGAIN) {
+      // Behind a FIN a read shows a reset no more, only the event does, and it comes but once.
+      if ((events & kBroken) != 0) continue;
+    } else if (n == 0 && (events & kBroken) != 0) {
+      Emit(SPLICE_REACTOR_FAILED, index, SocketError(slot.fd), 0);
+    } else if (n < 0 && errno != EAGAIN) {
       Emit(SPLICE_REACTOR_FAILED, index, errno, 0);
     }
     return;
@@ -301,7 +354,7 @@ void Reactor::Emit(int event, int slot, int value, size_t length) {
 
 // Room for one more record with a full read.
 void Reactor::EnsureRoom() {
-  if (count_ == capacity_ || bytes_size_ - bytes_used_ < kReadSize) Deliver();
+  if (count_ == capacity_ || bytes_size_ - bytes_used_ < read_size_) Deliver();
 }
 
 void Reactor::Deliver() {

@@ -27,14 +27,18 @@ class Reactor : public Napi::ObjectWrap<Reactor> {
   ~Reactor() override;
 
  private:
-  static constexpr size_t kReadSize = 4096;  // a handshake fits many times
+  static constexpr size_t kReadSize = 4096;  // unless told otherwise: a handshake fits many times
   static constexpr uint32_t kConnectionInterest = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
   enum class Kind : uint8_t { kFree, kListener, kConnection, kConnecting, kLingering };
   struct Slot {
     int fd = -1;
     Kind kind = Kind::kFree;
-    bool held = false;  // the decision is made: read no further, the bytes stay in the kernel
+    bool held = false;      // read no further: the bytes stay in the kernel
+    bool missed = false;    // something came while it was held, and epoll has told so
+    bool awaiting = false;  // JavaScript wants to hear when the kernel takes bytes again
+    bool ended = false;     // FIN was told
+    uint32_t interest = 0;  // what epoll has been asked for
   };
   // The part that libuv refers to; it outlives the wrapper until uv_close has ended.
   struct Watch {
@@ -49,6 +53,10 @@ class Reactor : public Napi::ObjectWrap<Reactor> {
   Napi::Value Connect(const Napi::CallbackInfo& info);
   Napi::Value UsePacket(const Napi::CallbackInfo& info);
   Napi::Value Send(const Napi::CallbackInfo& info);
+  Napi::Value AwaitWritable(const Napi::CallbackInfo& info);
+  Napi::Value Descriptor(const Napi::CallbackInfo& info);
+  Napi::Value Local(const Napi::CallbackInfo& info);
+  Napi::Value Quiet(const Napi::CallbackInfo& info);
   Napi::Value Hold(const Napi::CallbackInfo& info);
   Napi::Value Release(const Napi::CallbackInfo& info);
   Napi::Value Pause(const Napi::CallbackInfo& info);
@@ -63,10 +71,13 @@ class Reactor : public Napi::ObjectWrap<Reactor> {
 
   void Turn();
   void AcceptFrom(int slot);
+  void MoveOn(int slot, uint32_t events);
+  void TellWritable(int slot);
+  void Withhold(int slot, uint32_t events, bool nothing_read);
   void ReadFrom(int slot, uint32_t events);
   void FinishConnect(int slot);
   void DrainLingering(int slot);
-  bool Drained(int fd);
+  bool Drained(int slot);
   void Emit(int event, int slot, int value, size_t length);
   void EnsureRoom();
   void Deliver();
@@ -74,6 +85,7 @@ class Reactor : public Napi::ObjectWrap<Reactor> {
   Slot* At(const Napi::CallbackInfo& info, Kind kind);
   int DescriptorOf(const Napi::Value& slot) const;
   int Register(int fd, Kind kind, uint32_t events);
+  void SetInterest(int slot, uint32_t events);
   void Free(int slot);
   void CloseAll();
 
@@ -92,6 +104,7 @@ class Reactor : public Napi::ObjectWrap<Reactor> {
   uint8_t* bytes_ = nullptr;
   size_t bytes_size_ = 0;
   size_t bytes_used_ = 0;
+  size_t read_size_ = kReadSize;
   Napi::Reference<Napi::TypedArray> records_reference_;
   Napi::Reference<Napi::TypedArray> bytes_reference_;
   Napi::ObjectReference quota_reference_;

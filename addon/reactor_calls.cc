@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What JavaScript asks of the reactor: one short function a call, documented in src/native.ts.
 // A slot that is gone is no error here: its event may have been on the way to JavaScript already.
+#include <poll.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -90,30 +93,72 @@ Napi::Value Reactor::Connect(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, Register(fd, Kind::kConnecting, EPOLLOUT | EPOLLET));
 }
 
-// send(slot, bytes) -> bytes taken by the kernel, or a negative errno.
+// send(slot, bytes, more?) -> bytes taken by the kernel, or a negative errno.
 Napi::Value Reactor::Send(const Napi::CallbackInfo& info) {
   Slot* slot = At(info, Kind::kFree);
   if (slot == nullptr) return Napi::Number::New(info.Env(), -EBADF);
-  auto bytes = info[1].As<Napi::Uint8Array>();
-  const ssize_t sent =
-      send(slot->fd, bytes.Data(), bytes.ByteLength(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  iovec parts[2];
+  msghdr message{};
+  message.msg_iov = parts;
+  const size_t last = info.Length() > 2 && !info[2].IsUndefined() ? 2 : 1;
+  for (size_t i = 0; i < last; i++) {
+    auto bytes = info[i + 1].As<Napi::Uint8Array>();
+    parts[message.msg_iovlen++] = iovec{bytes.Data(), bytes.ByteLength()};
+  }
+  const ssize_t sent = sendmsg(slot->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   return Napi::Number::New(info.Env(), sent < 0 ? -errno : static_cast<int>(sent));
 }
 
+// awaitWritable(slot): after a short send. Where the interest is there already, the kernel raises
+// an edge for the buffer that this send has found full.
+Napi::Value Reactor::AwaitWritable(const Napi::CallbackInfo& info) {
+  if (Slot* slot = At(info, Kind::kConnection)) {
+    slot->awaiting = true;
+    if ((slot->interest & EPOLLOUT) == 0) {
+      SetInterest(static_cast<int>(slot - slots_.data()), slot->interest | EPOLLOUT);
+    }
+  }
+  return info.Env().Undefined();
+}
+
+// descriptor(slot) -> the number, which stays the reactor's; -1 when the slot is gone.
+Napi::Value Reactor::Descriptor(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), DescriptorOf(info[0]));
+}
+
+// local(slot) -> our own address, encoded; empty when there is none.
+Napi::Value Reactor::Local(const Napi::CallbackInfo& info) {
+  Address local;
+  local.length = sizeof local.storage;
+  uint8_t encoded[kMaxEncodedAddress];
+  const bool known = getsockname(DescriptorOf(info[0]), local.sockaddr_ptr(), &local.length) == 0;
+  return Napi::Buffer<uint8_t>::Copy(info.Env(), encoded,
+                                     known ? EncodeAddress(local, encoded) : 0);
+}
+
+// quiet(slot) -> whether neither bytes nor FIN nor an error wait. poll(2), unlike a read, leaves
+// the error where it is.
+Napi::Value Reactor::Quiet(const Napi::CallbackInfo& info) {
+  pollfd asked{DescriptorOf(info[0]), POLLIN | POLLRDHUP, 0};
+  const bool quiet = asked.fd >= 0 && poll(&asked, 1, 0) == 0;
+  return Napi::Boolean::New(info.Env(), quiet);
+}
+
+// hold(slot): costs nothing yet; see Withhold().
 Napi::Value Reactor::Hold(const Napi::CallbackInfo& info) {
   if (Slot* slot = At(info, Kind::kConnection)) slot->held = true;
   return info.Env().Undefined();
 }
 
 // release(slot): reads again; what arrived meanwhile comes with the next turn, because changing
-// the interest makes epoll look at the socket anew.
+// the interest makes epoll look at the socket anew. Nothing to do where nothing has come.
 Napi::Value Reactor::Release(const Napi::CallbackInfo& info) {
   if (Slot* slot = At(info, Kind::kConnection)) {
+    const uint32_t wanted = kConnectionInterest | (slot->awaiting ? uint32_t{EPOLLOUT} : 0);
+    const bool reading = (slot->interest & kConnectionInterest) == kConnectionInterest;
     slot->held = false;
-    epoll_event event{};
-    event.events = kConnectionInterest;
-    event.data.u32 = static_cast<uint32_t>(slot - slots_.data());
-    epoll_ctl(epoll_, EPOLL_CTL_MOD, slot->fd, &event);
+    if (slot->missed || !reading) SetInterest(static_cast<int>(slot - slots_.data()), wanted);
+    slot->missed = false;
   }
   return info.Env().Undefined();
 }
@@ -148,9 +193,12 @@ Napi::Value Reactor::Take(const Napi::CallbackInfo& info) {
 Napi::Value Reactor::Linger(const Napi::CallbackInfo& info) {
   Slot* slot = At(info, Kind::kConnection);
   if (slot == nullptr) return Napi::Boolean::New(info.Env(), true);
+  const int index = static_cast<int>(slot - slots_.data());
   shutdown(slot->fd, SHUT_WR);
   slot->kind = Kind::kLingering;
-  return Napi::Boolean::New(info.Env(), Drained(slot->fd));
+  // A slot that was held may not hear of bytes.
+  if (slot->interest != kConnectionInterest) SetInterest(index, kConnectionInterest);
+  return Napi::Boolean::New(info.Env(), Drained(index));
 }
 
 // close(slot, reset): reset sends RST instead of FIN.

@@ -8,6 +8,17 @@
 
 namespace symsplice {
 
+ReportWords Report::words() const {
+  return {static_cast<double>(id),
+          static_cast<double>(reason),
+          static_cast<double>(error),
+          static_cast<double>(bytes_up),
+          static_cast<double>(bytes_down),
+          duration_ms,
+          static_cast<double>(packet_status),
+          static_cast<double>(packet_answer)};
+}
+
 ReportQueue::ReportQueue(Napi::Env env, Napi::Function on_reports, std::function<void()> on_exit)
     : env_(env),
       on_reports_(Napi::Persistent(on_reports)),
@@ -45,7 +56,7 @@ ReportQueue::~ReportQueue() {
            });
 }
 
-void ReportQueue::Push(const Report& report) {
+void ReportQueue::PushWords(const ReportWords& report) {
   bool first;
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -57,7 +68,7 @@ void ReportQueue::Push(const Report& report) {
 
 void ReportQueue::PushQuietly(const Report& report) {
   std::lock_guard<std::mutex> lock(mutex_);
-  reports_.push_back(report);
+  reports_.push_back(report.words());
 }
 
 void ReportQueue::Hold() {
@@ -65,7 +76,7 @@ void ReportQueue::Hold() {
 }
 
 void ReportQueue::Deliver() {
-  std::vector<Report> reports;
+  std::vector<ReportWords> reports;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     reports.swap(reports_);
@@ -82,16 +93,7 @@ void ReportQueue::Deliver() {
     return;
   }
   auto* word = static_cast<double*>(data);
-  for (const Report& report : reports) {
-    *word++ = static_cast<double>(report.id);
-    *word++ = report.reason;
-    *word++ = report.error;
-    *word++ = static_cast<double>(report.bytes_up);
-    *word++ = static_cast<double>(report.bytes_down);
-    *word++ = report.duration_ms;
-    *word++ = report.packet_status;
-    *word++ = report.packet_answer;
-  }
+  for (const ReportWords& report : reports) word = std::copy(report.begin(), report.end(), word);
   held_ -= std::min(held_, reports.size());
   if (held_ == 0) uv_unref(reinterpret_cast<uv_handle_t*>(&wake_->async));
   CallFromEvent(env_, on_reports_, {words}, context_);

@@ -10,6 +10,7 @@
 #include <napi.h>
 #include <uv.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -18,6 +19,11 @@
 
 namespace symsplice {
 
+constexpr size_t kReportWords = 8;
+using ReportWords = std::array<double, kReportWords>;
+
+// The report of a flow. What else is reported through a queue has a shape of its own, of as many
+// words (tap_body.h).
 struct Report {
   uint64_t id;
   int reason;  // enum splice_close_reason
@@ -27,9 +33,9 @@ struct Report {
   double duration_ms;
   int packet_status = 0;  // enum PacketStatus
   int packet_answer = 0;  // enum splice_packet_answer, or one of the addon's own
-};
 
-constexpr size_t kReportWords = 8;
+  ReportWords words() const;
+};
 
 class ReportQueue {
  public:
@@ -41,7 +47,8 @@ class ReportQueue {
   ReportQueue(const ReportQueue&) = delete;
   ReportQueue& operator=(const ReportQueue&) = delete;
 
-  void Push(const Report& report);
+  void Push(const Report& report) { PushWords(report.words()); }
+  void PushWords(const ReportWords& report);
   // The same for the JavaScript thread, which then calls DeliverNow() or Wake().
   void PushQuietly(const Report& report);
   void Wake() { uv_async_send(&wake_->async); }
@@ -69,7 +76,7 @@ class ReportQueue {
   Watch* wake_;
   size_t held_ = 0;
   std::mutex mutex_;
-  std::vector<Report> reports_;
+  std::vector<ReportWords> reports_;
 };
 
 }  // namespace symsplice

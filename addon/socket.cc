@@ -42,6 +42,11 @@ void SetReset(int fd) {
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof option);
 }
 
+void SetFin(int fd) {
+  const linger option{0, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof option);
+}
+
 int SocketError(int fd) {
   int error = 0;
   socklen_t length = sizeof error;

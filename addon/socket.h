@@ -21,6 +21,9 @@ void SetKeepAlive(int fd);
 // The next close(2) sends RST and drops what is unsent.
 void SetReset(int fd);
 
+// Takes SetReset() back: the next close(2) sends FIN.
+void SetFin(int fd);
+
 // SO_ERROR, read and cleared; 0 when there is none.
 int SocketError(int fd);
 

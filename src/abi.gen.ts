@@ -52,6 +52,7 @@ export const REACTOR_EVENT = {
   connected: 4,
   'accept-failed': 5,
   full: 6,
+  writable: 7,
 } as const;
 export type ReactorEventName = keyof typeof REACTOR_EVENT;
 /** Names by value. */
@@ -63,6 +64,7 @@ export const REACTOR_EVENT_NAMES = [
   'connected',
   'accept-failed',
   'full',
+  'writable',
 ] as const satisfies readonly ReactorEventName[];
 
 /** States of one side of a flow, by the names of the thesis. */

@@ -49,11 +49,22 @@ export interface Reactor {
   connect(host: string, port: number, client?: number): number;
   /** Connections that name their client are prepared for the packet backend from now on. */
   usePacket(packet: Packet): void;
-  /** Bytes that the kernel took at once, or a negative errno. */
-  send(slot: number, bytes: Uint8Array): number;
-  /** Reads nothing more: bytes and FIN wait in the kernel for the relay. `FAILED` still comes. */
+  /** Bytes, of both together, that the kernel took at once; or a negative errno (`-EAGAIN`: none for now). */
+  send(slot: number, bytes: Uint8Array, more?: Uint8Array): number;
+  /** After a send that was short: `WRITABLE` comes, once, when the kernel takes bytes again. */
+  awaitWritable(slot: number): void;
+  /** The number of a descriptor that stays the reactor's; -1 when the slot is gone. */
+  descriptor(slot: number): number;
+  /** Our own address, encoded; empty when there is none. */
+  local(slot: number): Uint8Array;
+  /** Whether neither bytes nor a FIN nor an error wait in the kernel. */
+  quiet(slot: number): boolean;
+  /**
+   * Reads nothing more: bytes and FIN wait in the kernel. `FAILED` still comes. Costs no system call; but for the first
+   * bytes that wait, bytes that others take off a duplicate of the descriptor wake nobody here.
+   */
   hold(slot: number): void;
-  /** Reads again after {@link hold}. */
+  /** Reads again after {@link hold}; what has come meanwhile, FIN included, comes with the next turn. */
   release(slot: number): void;
   /** Stops accepting; connections wait in the backlog. */
   pause(listener: number): void;
@@ -185,6 +196,79 @@ export interface Sockmap {
   ): number;
   counters(id: number, out: Float64Array): boolean;
   end(id: number): void;
+  stop(): void;
+}
+
+/** Parts of a body that a {@link Tap} moves; each is reported by itself. */
+export const TAP_PART = { source: 0, file: 1, client: 2 } as const;
+
+/** How a part of a body ended, in the order of the addon's numbers (addon/tap_body.h says when). */
+export const TAP_ENDS = ['complete', 'short', 'reset', 'idle', 'aborted', 'unwanted', 'error'] as const;
+export type TapEnd = (typeof TAP_ENDS)[number];
+
+/** How far a file has been filled, for the whole process: another worker finds it by its number. */
+export interface Growth {
+  number(): number;
+  /** Position in the file below which every byte is there. */
+  filled(): number;
+  /** Never backwards. */
+  advance(filled: number): void;
+  /** The first end counts. Collected without one, it fails. */
+  end(complete: boolean): void;
+}
+
+export interface TapSettings {
+  /** Threads for bodies that go into a file, which may wait for a disk, and for all others. */
+  fillThreads: number;
+  sendThreads: number;
+  /** Bytes asked of every pipe: of a body without a file, and of one that is tapped. */
+  pipeSize: number;
+  widePipeSize: number;
+}
+
+/** What {@link Tap.relay} and {@link Tap.send} are told alike. */
+export interface TapSend {
+  /** Where in the file the body begins. **Default:** 0. */
+  offset?: number | undefined;
+  /** Bytes of the body. **Default:** to the end of the source, or of the growth. */
+  length?: number | undefined;
+  /** For the client alone, before the body; not counted. */
+  prefix?: Uint8Array | undefined;
+  /** Number of a {@link Growth}: advanced by `relay`, followed by `send`. **Default:** 0, none. */
+  growth?: number | undefined;
+  /** Ends the client's part when it takes nothing of what there is for it; 0: never. */
+  clientIdleMs?: number | undefined;
+}
+
+export interface TapRelay extends TapSend {
+  /** Bytes of the body that were read from the source before. */
+  head?: Uint8Array | undefined;
+  /** A client that is lost does not end the fill. */
+  withoutClient?: boolean | undefined;
+  sourceIdleMs?: number | undefined;
+}
+
+/**
+ * Stages splice to teardown of bodies: from a source to a client and, tapped by tee(2), into a file; or from a file to
+ * a client. All descriptors are lent: duplicates are used, nothing is shut down, sockets are made non-blocking. A
+ * client whose part has not ended as `complete` is left so that its close sends RST. Reports
+ * have {@link REPORT_WORDS} numbers: id, a {@link TAP_PART}, an index of {@link TAP_ENDS}, errno, bytes of that part,
+ * duration in ms, and two that mean nothing. Each part there is reports once, when its descriptor is out of use.
+ */
+export interface Tap {
+  /**
+   * -1: no client, no file. With both the file must be open to read, too.
+   * @returns the body's id
+   * @throws an {@link ErrnoException}; nothing was taken then: EMFILE, descriptors have run out; EBADF, EINVAL, the
+   * file cannot be written (and read) at any place; ENOENT, nobody has the growth any more
+   */
+  relay(source: number, client: number, file: number, settings: TapRelay): number;
+  send(file: number, client: number, settings: TapSend): number;
+  /** Fills `out`: bytes taken from the source, in the file, taken by the client; false when the body is gone. */
+  counters(id: number, out: Float64Array): boolean;
+  /** Ends all parts. */
+  abort(id: number): void;
+  /** Ends every body without a report and joins the threads. */
   stop(): void;
 }
 
@@ -326,7 +410,8 @@ export interface Native {
   connectedStream(fd: number): string;
   /** One datagram to a unix socket, as sd_notify(3) does. */
   notify(path: string, message: string): void;
-  Reactor: new (records: Int32Array, bytes: Uint8Array, onBatch: (count: number) => void) => Reactor;
+  /** @param readSize bytes of a read, at most half of `bytes`. **Default:** 4096 */
+  Reactor: new (records: Int32Array, bytes: Uint8Array, onBatch: (count: number) => void, readSize?: number) => Reactor;
   /**
    * Joins a pool, or makes a new one. `onRelieved` is called, later and in this thread, when there may be a seat
    * again after `FULL`.
@@ -334,6 +419,8 @@ export interface Native {
   Quota: new (pool: number | undefined, onRelieved: () => void) => Quota;
   /** `object`: a loaded `BpfObject` of bpf/sockmap.bpf.c; `limit` bytes may be on their way in a direction. */
   Sockmap: new (object: object, settings: { limit?: number }, onReports: (words: Float64Array) => void) => Sockmap;
+  Growth: new (filled?: number) => Growth;
+  Tap: new (settings: TapSettings, onReports: (words: Float64Array) => void) => Tap;
   Relay: new (settings: RelaySettings, onReports: (words: Float64Array) => void) => Relay;
   /**
    * `object`: the bytes of packet.bpf.o. Adopts the data plane that an earlier process left, when it is of the same

@@ -38,7 +38,8 @@
 	X(FAILED, 3)    /* slot: the connection is broken; value: errno */ \
 	X(CONNECTED, 4) /* slot: connect(2) ended; value: errno or 0; bytes: local address */ \
 	X(ACCEPT_FAILED, 5) /* slot: the listener; value: errno (EMFILE, ENFILE, ENOMEM) */ \
-	X(FULL, 6)      /* slot: the listener; no seat was free, so nobody was accepted */
+	X(FULL, 6)      /* slot: the listener; no seat was free, so nobody was accepted */ \
+	X(WRITABLE, 7)  /* slot: the kernel takes bytes again, as was asked for */
 
 #define SPLICE_ENUM_FLOW_STATE(name, value) SPLICE_FLOW_##name = value,
 enum splice_flow_state { SPLICE_FLOW_STATES(SPLICE_ENUM_FLOW_STATE) };
