@@ -10,17 +10,20 @@
 import type { Logger } from 'pino';
 import { SpliceError } from '../errors.js';
 import type { Metrics } from '../control/metrics.js';
-import { changesThatNeedRestart } from '../server/config.js';
-import type { SocksConfig } from '../server/config.js';
+import type { ServerConfig } from '../server/config-common.js';
 import type { RunningServer } from '../server/server-interface.js';
 import type { SystemdNotifier } from '../server/systemd.js';
 import { EXIT } from './environment.js';
 import type { ExitCode } from './environment.js';
 
-export interface LifecycleOptions {
-  readonly server: Pick<RunningServer, 'drain' | 'stop' | 'reload'>;
-  readonly config: SocksConfig;
-  readonly readConfig: () => Promise<SocksConfig>;
+type LivingConfig = Pick<ServerConfig, 'drainTimeout' | 'logLevel'>;
+
+export interface LifecycleOptions<Config extends LivingConfig> {
+  readonly server: Pick<RunningServer<Config>, 'drain' | 'stop' | 'reload'>;
+  readonly config: Config;
+  readonly readConfig: () => Promise<Config>;
+  /** Settings that differ and that a running server cannot change. */
+  readonly changesThatNeedRestart: (before: Config, after: Config) => string[];
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, 'reloaded'>;
   readonly notifier: Pick<SystemdNotifier, 'ready' | 'reloading' | 'stopping'>;
@@ -30,16 +33,16 @@ export interface LifecycleOptions {
 
 type Stage = 'running' | 'draining' | 'stopping';
 
-export class Lifecycle {
+export class Lifecycle<Config extends LivingConfig> {
   /** Resolves with the exit code when the server has stopped. */
   readonly done: Promise<ExitCode>;
-  readonly #options: LifecycleOptions;
+  readonly #options: LifecycleOptions<Config>;
   readonly #finish: (code: ExitCode) => void;
   #stage: Stage = 'running';
-  #config: SocksConfig;
+  #config: Config;
   #reloads: Promise<void> = Promise.resolve();
 
-  constructor(options: LifecycleOptions) {
+  constructor(options: LifecycleOptions<Config>) {
     this.#options = options;
     this.#config = options.config;
     let finish: (code: ExitCode) => void = () => undefined;
@@ -93,7 +96,7 @@ export class Lifecycle {
   }
 
   async #reload(origin: string): Promise<void> {
-    const { server, readConfig, logger, metrics, notifier, status } = this.#options;
+    const { server, readConfig, changesThatNeedRestart, logger, metrics, notifier, status } = this.#options;
     if (this.draining) {
       logger.warn({ origin }, 'not reloading: the server is draining');
       throw new SpliceError('ERR_SPLICE_STATE', 'the server is draining; start it again to use a new configuration');

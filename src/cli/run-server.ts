@@ -1,14 +1,18 @@
 /**
  * Wires a running server to the outside: log, metrics, control socket, admin endpoint, signals, systemd. Called once
- * per process by splice-socks; returns when the server has stopped.
+ * per process by splice-socks or splice-http; returns when the server has stopped.
  */
 import type { Logger } from 'pino';
 import { startAdminServer } from '../control/admin-server.js';
+import type { AdminHttp } from '../control/admin-server.js';
+import type { ServerKind } from '../control/control-directory.js';
 import { defaultControlPath, ownSurroundings, startControlServer } from '../control/control-server.js';
 import type { ControlActions } from '../control/control-server.js';
-import { Metrics } from '../control/metrics.js';
-import { formatAddress } from '../server/config.js';
-import type { HostPort, SocksConfig } from '../server/config.js';
+import { describeHttp } from '../control/http-totals.js';
+import type { Metrics } from '../control/metrics.js';
+import { formatAddress } from '../server/config-address.js';
+import type { HostPort } from '../server/config-address.js';
+import type { ServerConfig } from '../server/config-common.js';
 import { createLogger } from '../server/logging.js';
 import type { RunningServer, StartServer } from '../server/server-interface.js';
 import { SystemdNotifier, takeInheritedSockets } from '../server/systemd.js';
@@ -17,11 +21,25 @@ import type { Environment, ExitCode } from './environment.js';
 import { Lifecycle } from './lifecycle.js';
 import { VERSION } from './version.js';
 
-export interface RunOptions {
-  readonly config: SocksConfig;
-  readonly readConfig: () => Promise<SocksConfig>;
+/** What the servers differ in, seen from here. */
+export interface ServerFace<Config> {
+  readonly kind: ServerKind;
+  readonly metrics: Metrics;
+  readonly changesThatNeedRestart: (before: Config, after: Config) => string[];
+  /** What appears on stdout when the server is ready; others parse the `listening on` lines. */
+  readonly welcome: (server: Pick<RunningServer, 'listening' | 'backend'>, config: Config) => string;
+  /** What the admin endpoint has besides metrics and health. */
+  readonly adminHttp?: (server: Pick<RunningServer, 'cache'>, config: Config) => AdminHttp;
+  /** Reads what the endpoints need, at the start and at a reload; what it returns puts it in force, and cannot fail. */
+  readonly prepare?: (config: Config) => Promise<() => void>;
+}
+
+export interface RunOptions<Config> {
+  readonly face: ServerFace<Config>;
+  readonly config: Config;
+  readonly readConfig: () => Promise<Config>;
   readonly environment: Environment;
-  readonly startServer: StartServer;
+  readonly startServer: StartServer<Config>;
   /** Sends datagrams to systemd; undefined where nothing can. */
   readonly notify: SendNotification | undefined;
   /** **Default:** what the configuration says, on stderr. */
@@ -31,14 +49,15 @@ export interface RunOptions {
 type Closing = () => Promise<void>;
 
 /** @throws what startServer, control socket or admin endpoint throw; everything started until then is stopped. */
-export async function runServer(options: RunOptions): Promise<ExitCode> {
-  const { config, readConfig, environment, startServer, notify } = options;
+export async function runServer<Config extends ServerConfig>(options: RunOptions<Config>): Promise<ExitCode> {
+  const { face, config, readConfig, environment, startServer, notify } = options;
+  const { metrics } = face;
   const terminal = environment.stderr.isTTY === true;
   const logger = options.logger ?? createLogger({ level: config.logLevel, format: config.logFormat, terminal });
-  const metrics = new Metrics(VERSION);
   const inherited = takeInheritedSockets(environment.env, environment.pid);
   const startedAt = Date.now();
 
+  (await face.prepare?.(config))?.();
   const server = await startServer({ config, logger, metrics, reload: readConfig, inherited });
   const notifier = new SystemdNotifier({
     env: environment.env,
@@ -48,14 +67,33 @@ export async function runServer(options: RunOptions): Promise<ExitCode> {
   });
   metrics.attach(() => server.snapshot());
   const status = `listening on ${server.listening.map(formatAddress).join(', ')}, backend ${server.backend.name}`;
-  const lifecycle = new Lifecycle({ server, config, readConfig, logger, metrics, notifier, status });
+  const { changesThatNeedRestart } = face;
+  const lifecycle = new Lifecycle({
+    server: {
+      drain: () => server.drain(),
+      stop: (how) => server.stop(how),
+      reload: async (next) => {
+        const apply = await face.prepare?.(next);
+        await server.reload(next);
+        apply?.();
+      },
+    },
+    config,
+    readConfig,
+    changesThatNeedRestart,
+    logger,
+    metrics,
+    notifier,
+    status,
+  });
 
   void server.failed.then((error) => lifecycle.fail(error));
 
   const endpoints: Closing[] = [];
   try {
     const actions = controlActions({ server, metrics, lifecycle, pid: environment.pid, startedAt });
-    await openEndpoints({ config, actions, lifecycle, metrics, logger, endpoints, pid: environment.pid });
+    const http = face.adminHttp?.(server, config);
+    await openEndpoints({ config, face, http, actions, lifecycle, logger, endpoints, pid: environment.pid });
   } catch (error) {
     // Flows that it has adopted are none of its own: they wait for one that can serve.
     await Promise.allSettled([...endpoints.map((close) => close()), server.stop({ keep: true })]);
@@ -67,7 +105,7 @@ export async function runServer(options: RunOptions): Promise<ExitCode> {
     // The lifecycle has logged what went wrong; a signal has nobody to answer to.
     lifecycle.reload('SIGHUP').catch(() => undefined);
   });
-  environment.stdout.write(welcome(server, config));
+  environment.stdout.write(face.welcome(server, config));
   notifier.ready(status);
   logger.info(
     { version: VERSION, listening: server.listening.map(formatAddress), backend: server.backend.name },
@@ -80,35 +118,24 @@ export async function runServer(options: RunOptions): Promise<ExitCode> {
   return code;
 }
 
-/** What appears on stdout when the server is ready; others parse the `listening on` lines. */
-export function welcome(server: Pick<RunningServer, 'listening' | 'backend'>, config: SocksConfig): string {
-  const lines = server.listening.map((address) => `listening on ${formatAddress(address)}`);
-  lines.push(`backend ${server.backend.name}: ${server.backend.reason}`);
-  const first = server.listening[0];
-  if (first !== undefined) {
-    const user = config.users === undefined ? '' : '--proxy-user NAME:PASSWORD ';
-    lines.push(`try: curl --socks5-hostname ${formatAddress(reachable(first))} ${user}https://example.com/`);
-  }
-  return `${lines.join('\n')}\n`;
-}
-
 /** An address that can be connected to: the wildcards cannot everywhere. */
-function reachable({ host, port }: HostPort): HostPort {
+export function reachable({ host, port }: HostPort): HostPort {
   return host === '::' || host === '0.0.0.0' ? { host: '127.0.0.1', port } : { host, port };
 }
 
-async function openEndpoints(parts: {
-  readonly config: SocksConfig;
+async function openEndpoints<Config extends ServerConfig>(parts: {
+  readonly config: Config;
+  readonly face: ServerFace<Config>;
+  readonly http: AdminHttp | undefined;
   readonly actions: ControlActions;
-  readonly lifecycle: Lifecycle;
-  readonly metrics: Metrics;
+  readonly lifecycle: Lifecycle<Config>;
   readonly logger: Logger;
   readonly endpoints: Closing[];
   readonly pid: number;
 }): Promise<void> {
-  const { config, actions, lifecycle, metrics, logger, endpoints, pid } = parts;
+  const { config, face, http, actions, lifecycle, logger, endpoints, pid } = parts;
   if (!config.noControl) {
-    const path = config.control ?? (await defaultControlPath(ownSurroundings(), pid));
+    const path = config.control ?? (await defaultControlPath(ownSurroundings(), pid, face.kind));
     try {
       if (path === undefined) throw new Error('no directory for it can be made; name a place with --control');
       const failed = (error: unknown) => logger.error({ err: error }, 'control socket');
@@ -124,16 +151,16 @@ async function openEndpoints(parts: {
   if (config.admin !== undefined) {
     const failed = (error: unknown) => logger.error({ err: error }, 'admin endpoint');
     const draining = () => lifecycle.draining;
-    const admin = await startAdminServer({ address: config.admin, metrics, draining, failed });
+    const admin = await startAdminServer({ address: config.admin, metrics: face.metrics, draining, failed, http });
     endpoints.push(() => admin.close());
     logger.info({ address: formatAddress(admin.address) }, 'admin endpoint open');
   }
 }
 
-function controlActions(parts: {
-  readonly server: RunningServer;
+function controlActions<Config extends ServerConfig>(parts: {
+  readonly server: RunningServer<Config>;
   readonly metrics: Metrics;
-  readonly lifecycle: Lifecycle;
+  readonly lifecycle: Lifecycle<Config>;
   readonly pid: number;
   readonly startedAt: number;
 }): ControlActions {
@@ -142,7 +169,7 @@ function controlActions(parts: {
     flows: async () => ({ pid, flows: (await server.snapshot()).flows }),
     stats: async () => {
       const [snapshot, totals] = await Promise.all([server.snapshot(), metrics.totals()]);
-      const { flows, handshakes, descriptors, descriptorLimit, packet } = snapshot;
+      const { flows, handshakes, descriptors, descriptorLimit, packet, http } = snapshot;
       return {
         pid,
         version: VERSION,
@@ -157,10 +184,12 @@ function controlActions(parts: {
         descriptorLimit,
         totals,
         packet,
+        http: http && describeHttp(http),
       };
     },
     draining: () => lifecycle.draining,
     drain: () => lifecycle.drain('control socket'),
     reload: () => lifecycle.reload('control socket'),
+    cache: server.cache,
   };
 }

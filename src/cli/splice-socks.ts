@@ -4,7 +4,6 @@ import { readFile } from 'node:fs/promises';
 import { Rules } from '../socks/rules.js';
 import { Users } from '../socks/users.js';
 import { ConfigError } from '../errors.js';
-import type { StartServer } from '../server/server-interface.js';
 import { processEnvironment } from './environment.js';
 import { socksMain } from './socks-main.js';
 
@@ -27,12 +26,9 @@ const code = await socksMain(processEnvironment(), {
     },
   },
   loadServer: async () => {
-    const { SocksServer } = await import('../server/socks-server.js');
-    const { WorkerPool } = await import('../server/worker-pool.js');
+    const { startSocksServer } = await import('../server/socks-start.js');
     const { native } = await import('../native.js');
-    const start: StartServer = (options) =>
-      options.config.workers > 1 ? WorkerPool.start(options) : SocksServer.start(options);
-    return { start, notify: (path, text) => native().notify(path, text) };
+    return { start: startSocksServer, notify: (path, text) => native().notify(path, text) };
   },
 });
 // Not exitCode: a timer or handle that some library left behind must not keep a stopped server alive.

@@ -42,7 +42,6 @@ export interface FlowContext {
   policy: Policy;
   readonly handshaking: DeadlineQueue<Connection>;
   readonly connecting: DeadlineQueue<Connection>;
-  readonly lingering: DeadlineQueue<number>;
   /** Flows that may come to need no descriptor, to be looked at again; undefined where seats do not stand for descriptors. */
   seated: DeadlineQueue<Connection> | undefined;
   /** Connections whose flow is live. */

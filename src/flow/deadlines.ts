@@ -5,7 +5,7 @@
  */
 
 /** Milliseconds between sweeps: deadlines are late by at most that much. */
-const SWEEP_MS = 100;
+export const SWEEP_MS = 100;
 
 export class DeadlineQueue<T> {
   /** Milliseconds; a change holds for entries that are there, too, so that their order stays right. */

@@ -5,7 +5,6 @@
  */
 import type { FlowEnd } from '../engine/flow.js';
 import { logAccess } from '../server/logging.js';
-import type { SlotOwner } from '../server/reactor-host.js';
 import type { ConnectFailure, HandshakeFailure } from '../socks/failure.js';
 import { formatEndpoint } from './address.js';
 import type { Connection, FlowContext } from './connection.js';
@@ -37,57 +36,9 @@ export function abandon(context: FlowContext, connection: Connection, reason: Ea
   settle(context, connection, reason);
 }
 
-/**
- * Who lingers has no seat any more, so that clients that are turned away keep nobody out. Their number is bounded
- * instead: else whoever is turned away fast enough would take every descriptor.
- */
-const MOST_LINGERING = 256;
-
 function goodbye(context: FlowContext, connection: Connection, reason: string): void {
-  const { slot } = connection;
-  if (context.host.reactor.linger(slot)) {
-    context.host.close(slot, false);
-  } else {
-    // The oldest goes: it had the most time to read its reply.
-    if (context.lingering.size >= MOST_LINGERING) evict(context);
-    context.host.own(slot, new LingeringOwner(context));
-    context.lingering.add(slot);
-  }
+  context.host.linger(connection.slot);
   settle(context, connection, reason);
-}
-
-function evict(context: FlowContext): void {
-  for (const slot of context.lingering.entries()) {
-    context.lingering.delete(slot);
-    context.host.close(slot, true);
-    return;
-  }
-}
-
-/** Waits, within a deadline, until the peer has read its reply and closed. */
-class LingeringOwner implements SlotOwner {
-  readonly #context: FlowContext;
-
-  constructor(context: FlowContext) {
-    this.#context = context;
-  }
-
-  onEnd(slot: number): void {
-    this.#context.lingering.delete(slot);
-    this.#context.host.close(slot, false);
-  }
-
-  onFailed(slot: number): void {
-    this.onEnd(slot);
-  }
-
-  onData(): void {
-    // A lingering slot's bytes are thrown away in the reactor.
-  }
-
-  onConnected(): void {
-    // It is not connecting.
-  }
 }
 
 /** The flow is over; its sockets are closed. */

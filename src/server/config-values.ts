@@ -15,16 +15,52 @@ const LONGEST_MS = 2 ** 31 - 1;
  * `zero` says what 0 means for this setting, or that it is not allowed.
  */
 export function parseDuration(value: unknown, zero: 'allowed' | 'forbidden'): number {
-  const text = typeof value === 'number' ? String(value) : typeof value === 'string' ? value.trim() : '';
-  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?$/.exec(text);
-  if (match === null) throw new ValueMistake(`${show(value)} is not a duration; write 500ms, 10s, 5m, 1h or seconds`);
-  const unit = (match[2] ?? 's') as keyof typeof UNIT_MS;
-  const milliseconds = Math.round(Number(match[1]) * UNIT_MS[unit]);
+  const milliseconds = readDuration(value);
   if (milliseconds > LONGEST_MS) throw new ValueMistake(`${show(value)} is too long; at most 24d`);
   if (milliseconds === 0 && zero === 'forbidden') {
     throw new ValueMistake('0 would let a silent peer hold a connection for ever; write a duration above 0');
   }
   return milliseconds;
+}
+
+/** A duration that no timer waits for, such as how long a response is fresh: ten years at most. */
+export function parseLifetime(value: unknown): number {
+  const milliseconds = readDuration(value);
+  if (milliseconds > 3650 * UNIT_MS.d) throw new ValueMistake(`${show(value)} is too long; at most 3650d`);
+  return milliseconds;
+}
+
+function readDuration(value: unknown): number {
+  const text = typeof value === 'number' ? String(value) : typeof value === 'string' ? value.trim() : '';
+  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?$/.exec(text);
+  if (match === null) throw new ValueMistake(`${show(value)} is not a duration; write 500ms, 10s, 5m, 1h or seconds`);
+  const unit = (match[2] ?? 's') as keyof typeof UNIT_MS;
+  return Math.round(Number(match[1]) * UNIT_MS[unit]);
+}
+
+const SIZE_UNITS = { k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 } as const;
+
+/** `512`, `64k`, `512m`, `10g`, `1t`: bytes; the letters are powers of 1024. */
+export function parseSize(value: unknown, least = 0, most = Number.MAX_SAFE_INTEGER): number {
+  const text = typeof value === 'number' ? String(value) : typeof value === 'string' ? value.trim().toLowerCase() : '';
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgt])?(?:i?b)?$/.exec(text);
+  const unit = match?.[2] as keyof typeof SIZE_UNITS | undefined;
+  const bytes = match === null ? NaN : Math.round(Number(match[1]) * (unit === undefined ? 1 : SIZE_UNITS[unit]));
+  if (!Number.isSafeInteger(bytes)) {
+    throw new ValueMistake(`${show(value)} is not a size; write 64k, 512m, 10g or a number of bytes`);
+  }
+  if (bytes < least) throw new ValueMistake(`${show(value)} is too little; at least ${formatSize(least)}`);
+  if (bytes > most) throw new ValueMistake(`${show(value)} is too much; at most ${formatSize(most)}`);
+  return bytes;
+}
+
+/** The shortest text that {@link parseSize} reads back as the same size. */
+export function formatSize(bytes: number): string {
+  if (bytes === 0) return '0';
+  for (const unit of ['t', 'g', 'm', 'k'] as const) {
+    if (bytes % SIZE_UNITS[unit] === 0) return `${bytes / SIZE_UNITS[unit]}${unit}`;
+  }
+  return String(bytes);
 }
 
 /** The shortest text that {@link parseDuration} reads back as the same duration. */
@@ -112,6 +148,7 @@ export function parseWord<const Words extends readonly string[]>(value: unknown,
   throw new ValueMistake(`${show(value)} is not one of ${words.join(', ')}`);
 }
 
-function show(value: unknown): string {
+/** A value as it stands in a message. */
+export function show(value: unknown): string {
   return typeof value === 'string' ? `"${value}"` : (JSON.stringify(value) ?? String(value));
 }

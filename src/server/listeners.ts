@@ -7,7 +7,7 @@
 import { ConfigError, SpliceError } from '../errors.js';
 import { decodeAddress } from '../flow/address.js';
 import { native, type Quota } from '../native.js';
-import { exposureMistake, formatAddress, type HostPort, type SocksConfig } from './config.js';
+import { formatAddress, type HostPort } from './config.js';
 import type { Logger } from './logging.js';
 import type { ListenerOwner, ReactorHost } from './reactor-host.js';
 import type { InheritedSocket } from './systemd.js';
@@ -21,17 +21,23 @@ const SAY_AGAIN_MS = 10_000;
 
 /**
  * Opens what a server listens on: one list of descriptors for each of `shares` threads, which belong to the caller.
- * Sockets from systemd replace the configured addresses; their own descriptors are closed.
+ * Sockets from systemd replace the configured addresses; their own descriptors are closed, and `exposure` says why they
+ * must not be listened on.
  * @throws ConfigError, or SpliceError `ERR_SPLICE_LISTEN`; nothing that was opened stays open then
  */
-export function openListeners(config: SocksConfig, inherited: readonly InheritedSocket[], shares: number): number[][] {
+export function openListeners(
+  addresses: readonly HostPort[],
+  inherited: readonly InheritedSocket[],
+  shares: number,
+  exposure: (addresses: readonly HostPort[]) => string | undefined,
+): number[][] {
   const opened = Array.from({ length: shares }, (): number[] => []);
   try {
     for (const socket of inherited) adoptListener(socket, opened);
     if (inherited.length === 0) {
-      for (const address of config.listen) openShared(address, opened);
+      for (const address of addresses) openShared(address, opened);
     } else {
-      const mistake = exposureMistake((opened[0] ?? []).map(localAddress), config);
+      const mistake = exposure((opened[0] ?? []).map(localAddress));
       if (mistake !== undefined) throw new ConfigError(`socket activation: ${mistake}`);
     }
     return opened;
@@ -61,7 +67,8 @@ function adoptListener({ fd }: InheritedSocket, opened: number[][]): void {
   native().close(fd);
 }
 
-function localAddress(fd: number): HostPort {
+/** Where a descriptor listens. */
+export function localAddress(fd: number): HostPort {
   const { address, port } = decodeAddress(native().describe(fd).local ?? new Uint8Array(0));
   return { host: address, port };
 }
@@ -93,19 +100,22 @@ export class Listeners {
   #saidAt = -Infinity;
   #exhausted: NodeJS.Timeout | undefined;
 
-  /** Owns `descriptors` from now on. Who is accepted has a seat of `quota`, whose owner calls {@link relieved}. */
+  /**
+   * Owns `descriptors` from now on. Who is accepted has a seat of `quota`, whose owner calls {@link relieved}; `index` says
+   * by which of the descriptors it came.
+   */
   constructor(
     host: ReactorHost,
     descriptors: readonly number[],
     logger: Logger,
     quota: Quota,
-    accepted: (slot: number, peer: Uint8Array) => void,
+    accepted: (slot: number, peer: Uint8Array, index: number) => void,
   ) {
     this.#host = host;
     this.#logger = logger;
     this.addresses = descriptors.map(localAddress);
     const owner: ListenerOwner = {
-      onAccepted: (slot, _listener, peer) => accepted(slot, peer),
+      onAccepted: (slot, listener, peer) => accepted(slot, peer, this.#slots.indexOf(listener)),
       onAcceptFailed: (_listener, errno) => this.#exhaust(errno),
       onFull: () => this.#rest('the limit of connections is reached'),
     };

@@ -6,10 +6,11 @@ import { VerifierError } from '../errors.js';
 import type { Connection } from '../flow/connection.js';
 import { DeadlineQueue } from '../flow/deadlines.js';
 import { SEAT_LOOK_MS } from '../flow/seats.js';
+import type { PacketConfig } from './config-common.js';
 import type { SocksConfig } from './config.js';
 import type { Logger } from './logging.js';
 
-export function packetOptions(config: SocksConfig): PacketOptions {
+export function packetOptions(config: PacketConfig): PacketOptions {
   return {
     afterBytes: config.packetAfterBytes,
     afterMs: config.packetAfterTime,

@@ -4,6 +4,7 @@
  */
 import { REACTOR_EVENT, REACTOR_WORDS } from '../abi.gen.js';
 import { throwUncaught } from '../errors.js';
+import { Lingering, type Leaver } from '../flow/lingering.js';
 import { native, type Quota, type Reactor } from '../native.js';
 
 /** What happens to a connection that is being accepted, shaken hands with, or connected. */
@@ -15,6 +16,8 @@ export interface SlotOwner {
   onFailed(slot: number, errno: number): void;
   /** connect(2) has ended; `errno` 0 and our own address, encoded, when it succeeded. */
   onConnected(slot: number, errno: number, local: Uint8Array): void;
+  /** The kernel takes bytes again; only after `reactor.awaitWritable`. */
+  onWritable?(slot: number): void;
 }
 
 export interface ListenerOwner {
@@ -26,21 +29,48 @@ export interface ListenerOwner {
   onFull(listener: number): void;
 }
 
+export interface ReactorHostOptions {
+  /** Bytes of a read. **Default:** 4096, in which a handshake fits many times */
+  readonly readSize?: number;
+  /** Milliseconds for a peer that we have said goodbye to. **Default:** 2000 */
+  readonly lingerMs?: number;
+  /** How many of them there may be. **Default:** 256 */
+  readonly mostLingering?: number;
+  /** They are closed by RST when their time is over. What the kernel still has to send is lost with it. **Default:** false */
+  readonly resetLingering?: boolean;
+}
+
 /** Records of one batch; more than that many events come as several batches. */
 const RECORDS = 512;
-/** Bytes of one batch: room for many handshakes, or 64 full reads. */
-const BYTES = 256 * 1024;
+/** Full reads of one batch; of shorter ones more fit. */
+const READS = 64;
+const READ_SIZE = 4096;
+const LINGER_MS = 2000;
+/** An event of no meaning: its record was taken out of the batch. */
+const TAKEN = -1;
 
 export class ReactorHost {
   readonly reactor: Reactor;
+  /** Whom {@link linger} waits for, and whoever else is on the way out. Its owner sweeps it. */
+  readonly lingering: Lingering;
+  /** Bytes of a full read: behind one the kernel may have more. */
+  readonly readSize: number;
   readonly #records = new Int32Array(RECORDS * REACTOR_WORDS);
-  readonly #bytes = new Uint8Array(BYTES);
+  readonly #bytes: Uint8Array;
+  readonly #resetLingering: boolean;
   readonly #owners: (SlotOwner | undefined)[] = [];
   readonly #listeners = new Map<number, ListenerOwner>();
   #quota: Quota | undefined;
+  /** Words of the batch under way: where its next record stands, and where it ends. */
+  #next = 0;
+  #end = 0;
 
-  constructor() {
-    this.reactor = new (native().Reactor)(this.#records, this.#bytes, (count) => this.#dispatch(count));
+  constructor(options: ReactorHostOptions = {}) {
+    this.readSize = options.readSize ?? READ_SIZE;
+    this.#bytes = new Uint8Array(READS * this.readSize);
+    this.#resetLingering = options.resetLingering ?? false;
+    this.lingering = new Lingering(options.lingerMs ?? LINGER_MS, options.mostLingering);
+    this.reactor = new (native().Reactor)(this.#records, this.#bytes, (count) => this.#dispatch(count), this.readSize);
   }
 
   /** Watches a listening descriptor, whose connections take seats of `quota`; returns its slot. */
@@ -62,6 +92,52 @@ export class ReactorHost {
     this.reactor.close(slot, reset);
   }
 
+  /**
+   * Closes a connection's slot so that what was sent last arrives: FIN, then what the peer still sends is thrown away
+   * for a while. Nobody hears of it any more.
+   */
+  linger(slot: number): void {
+    if (this.reactor.linger(slot)) {
+      this.close(slot, false);
+      return;
+    }
+    const goodbye = new Goodbye(this, slot, this.#resetLingering);
+    this.own(slot, goodbye);
+    this.lingering.add(goodbye);
+  }
+
+  /** Whether neither the kernel nor the batch under way has something of this slot that was not told yet. */
+  quiet(slot: number): boolean {
+    return !this.announced(slot) && this.reactor.quiet(slot);
+  }
+
+  /** Whether the batch under way has something of this slot that was not told yet. */
+  announced(slot: number): boolean {
+    for (let at = this.#next; at < this.#end; at += REACTOR_WORDS) {
+      if (this.#records[at + 1] === slot && this.#records[at] !== TAKEN) return true;
+    }
+    return false;
+  }
+
+  /**
+   * What was read of a slot and would come later in the batch that is under way: it comes no more, and is the caller's.
+   * For whoever reads the descriptor itself from now on.
+   */
+  unread(slot: number): Uint8Array | undefined {
+    for (let at = this.#next; at < this.#end; at += REACTOR_WORDS) {
+      if (this.#records[at + 1] === slot && this.#records[at] === REACTOR_EVENT.data) {
+        this.#records[at] = TAKEN;
+        return this.#view(at).slice();
+      }
+    }
+    return undefined;
+  }
+
+  /** Gives back the seat of a connection that was accepted and that nobody has counted in. */
+  leaveSeat(): void {
+    this.#quota?.leaveSeat();
+  }
+
   closeListener(slot: number): void {
     this.#listeners.delete(slot);
     this.reactor.close(slot, false);
@@ -80,7 +156,9 @@ export class ReactorHost {
   }
 
   #dispatch(count: number): void {
-    for (let at = 0; at < count * REACTOR_WORDS; at += REACTOR_WORDS) {
+    this.#end = count * REACTOR_WORDS;
+    for (let at = 0; at < this.#end; at += REACTOR_WORDS) {
+      this.#next = at + REACTOR_WORDS;
       try {
         this.#hand(at);
       } catch (error) {
@@ -88,6 +166,7 @@ export class ReactorHost {
         throwUncaught(error);
       }
     }
+    this.#end = 0;
   }
 
   #hand(at: number): void {
@@ -99,7 +178,7 @@ export class ReactorHost {
         // Its listener was closed earlier in this batch: nobody else would ever close it.
         if (listener === undefined) {
           this.close(slot, true);
-          this.#quota?.leaveSeat();
+          this.leaveSeat();
         } else {
           listener.onAccepted(slot, value, this.#view(at));
         }
@@ -113,6 +192,9 @@ export class ReactorHost {
         break;
       case REACTOR_EVENT.failed:
         this.#owners[slot]?.onFailed(slot, value);
+        break;
+      case REACTOR_EVENT.writable:
+        this.#owners[slot]?.onWritable?.(slot);
         break;
       case REACTOR_EVENT.connected:
         this.#owners[slot]?.onConnected(slot, value, this.#view(at));
@@ -129,5 +211,39 @@ export class ReactorHost {
   #view(at: number): Uint8Array {
     const offset = this.#records[at + 3]!;
     return this.#bytes.subarray(offset, offset + this.#records[at + 4]!);
+  }
+}
+
+/** Waits, within a deadline, until the peer has read what it was told last and closed. */
+class Goodbye implements SlotOwner, Leaver {
+  readonly #host: ReactorHost;
+  readonly #slot: number;
+  readonly #reset: boolean;
+
+  constructor(host: ReactorHost, slot: number, reset: boolean) {
+    this.#host = host;
+    this.#slot = slot;
+    this.#reset = reset;
+  }
+
+  onEnd(): void {
+    this.#host.lingering.delete(this);
+    this.#host.close(this.#slot, false);
+  }
+
+  onFailed(): void {
+    this.onEnd();
+  }
+
+  onData(): void {
+    // A lingering slot's bytes are thrown away in the reactor.
+  }
+
+  onConnected(): void {
+    // It is not connecting.
+  }
+
+  cut(): void {
+    this.#host.close(this.#slot, this.#reset);
   }
 }

@@ -4,6 +4,8 @@
  */
 import type { Logger } from 'pino';
 import type { FlowInfo } from '../control/flow-info.js';
+import type { CacheActions } from '../control/http-actions.js';
+import type { HttpSnapshot } from '../control/http-snapshot.js';
 import type { Metrics } from '../control/metrics.js';
 import type { HostPort, SocksConfig } from './config.js';
 import type { PacketSnapshot } from '../engine/packet-snapshot.js';
@@ -21,6 +23,8 @@ export interface ServerSnapshot {
   readonly flows: readonly FlowInfo[];
   /** The packet backend's data plane, where there is one. It is one for all threads of the process. */
   readonly packet: PacketSnapshot | undefined;
+  /** Of a splice-http only: all its threads together. */
+  readonly http?: HttpSnapshot | undefined;
 }
 
 /** The backend in use and why: `no CAP_BPF, so packet was refused`. */
@@ -29,20 +33,22 @@ export interface BackendChoiceInfo {
   readonly reason: string;
 }
 
-export interface ServerOptions {
-  readonly config: SocksConfig;
+export interface ServerOptions<Config = SocksConfig> {
+  readonly config: Config;
   readonly logger: Logger;
   readonly metrics: Metrics;
   /** Reads the configuration again, as SIGHUP does. Rejects with a ConfigError on a mistake. */
-  readonly reload: () => Promise<SocksConfig>;
+  readonly reload: () => Promise<Config>;
   /** Listening sockets from systemd; if there are any they replace `config.listen`. */
   readonly inherited: readonly InheritedSocket[];
 }
 
-export interface RunningServer {
+export interface RunningServer<Config = SocksConfig> {
   /** The addresses really listened on, port 0 resolved. */
   readonly listening: readonly HostPort[];
   readonly backend: BackendChoiceInfo;
+  /** Undefined where there is no cache. */
+  readonly cache?: CacheActions | undefined;
   /** Resolves with the reason if the server can no longer serve as configured: stop it then. */
   readonly failed: Promise<Error>;
   /** Stops accepting at once; resolves when no flow is left or `drainTimeout` has passed, whichever is first. */
@@ -53,10 +59,10 @@ export interface RunningServer {
    */
   stop(options?: { readonly keep: boolean }): Promise<void>;
   /** Applies what can change while running, and reads the users and rules files again; rejects, changing nothing. */
-  reload(config: SocksConfig): Promise<void>;
+  reload(config: Config): Promise<void>;
   /** The state of this moment; a thread that is too busy to answer is shown as it last was. Never rejects. */
   snapshot(): Promise<ServerSnapshot>;
 }
 
-/** `SocksServer.start` or `WorkerPool.start`. Rejects, holding nothing, if it cannot listen or the backend cannot be used. */
-export type StartServer = (options: ServerOptions) => Promise<RunningServer>;
+/** `SocksServer.start`, `WorkerPool.start` or `startHttpServer`. Rejects, holding nothing, if it cannot listen or the backend cannot be used. */
+export type StartServer<Config = SocksConfig> = (options: ServerOptions<Config>) => Promise<RunningServer<Config>>;

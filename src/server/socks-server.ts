@@ -16,7 +16,7 @@ import { describe } from '../flow/relay.js';
 import { Resolver } from '../flow/resolver.js';
 import { vacateSeats } from '../flow/seats.js';
 import { abandon } from '../flow/teardown.js';
-import type { HostPort, SocksConfig } from './config.js';
+import { exposureMistake, type HostPort, type SocksConfig } from './config.js';
 import { countDescriptors, descriptorLimit } from './descriptors.js';
 import { Listeners, openListeners } from './listeners.js';
 import type { Logger } from './logging.js';
@@ -83,7 +83,7 @@ export class SocksServer implements RunningServer {
 
   /** @throws ConfigError, or SpliceError `ERR_SPLICE_BACKEND`, `ERR_SPLICE_LISTEN`; nothing stays behind then */
   static async start({ config, logger, metrics, inherited }: ServerOptions): Promise<SocksServer> {
-    const [listeners = []] = openListeners(config, inherited, 1);
+    const [listeners = []] = openListeners(config.listen, inherited, 1, (found) => exposureMistake(found, config));
     return SocksServer.serve({ config, logger, metrics, listeners });
   }
 
@@ -104,7 +104,7 @@ export class SocksServer implements RunningServer {
         ...(relayThreads !== 'auto' && { relayThreads }),
       });
       for (const fd of descriptors) engine.initSplice(fd);
-      host = new ReactorHost();
+      host = new ReactorHost({ lingerMs: LINGER_MS, resetLingering: true });
       if (engine.packetPlane !== undefined) host.reactor.usePacket(engine.packetPlane.packet);
       quota = new (native().Quota)(options.pool, () => listeners.relieved());
       const context: FlowContext = {
@@ -117,7 +117,6 @@ export class SocksServer implements RunningServer {
         limits: new Limits(limitsOf(config), quota),
         handshaking: new DeadlineQueue(config.handshakeTimeout),
         connecting: new DeadlineQueue(config.connectTimeout),
-        lingering: new DeadlineQueue(LINGER_MS),
         seated: seatsOf(config, engine),
         relaying: new Set(),
         onLeave: () => undefined,
@@ -251,7 +250,7 @@ export class SocksServer implements RunningServer {
 function sweep(context: FlowContext, now: number): void {
   for (const connection of context.handshaking.expired(now)) handshakeExpired(context, connection);
   for (const connection of context.connecting.expired(now)) connectExpired(context, connection);
-  for (const slot of context.lingering.expired(now)) context.host.close(slot, true);
+  context.host.lingering.sweep(now);
   vacateSeats(context, now);
 }
 

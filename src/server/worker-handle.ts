@@ -21,7 +21,7 @@ const ENTRY = join(packageRoot, 'dist/server/worker.js');
 const STOP_MS = 5000;
 
 interface Waiting {
-  readonly resolve: (report: WorkerReport) => void;
+  readonly resolve: (answer: unknown) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -63,8 +63,8 @@ export class WorkerHandle {
     throw failure;
   }
 
-  /** Resolves when the worker has done it; rejects with what went wrong, or when the worker is dead. */
-  ask(order: Order): Promise<WorkerReport> {
+  /** Resolves when the worker has done it, with its answer if it has one; rejects with what went wrong, or when the worker is dead. */
+  ask(order: Order): Promise<unknown> {
     if (this.#dead !== undefined) return Promise.reject(this.#dead);
     const id = this.#next++;
     return new Promise((resolve, reject) => {
@@ -107,7 +107,7 @@ export class WorkerHandle {
         return;
       case 'done':
         this.latest = message.report;
-        this.#take(message.id)?.resolve(message.report);
+        this.#take(message.id)?.resolve(message.answer);
         return;
       case 'failed':
         this.#take(message.id)?.reject(unpackError(message.error));

@@ -4,24 +4,31 @@
  * asks and stops them. Connections are counted in one table for all of them (addon/quota.cc).
  */
 import { availableParallelism } from 'node:os';
+import type { CacheActions, StoredInfo } from '../control/http-actions.js';
+import { addPurges } from '../control/http-desk-actions.js';
+import { addHttpSnapshots } from '../control/http-snapshot.js';
+import type { PurgeResult } from '../cache/store/types.js';
 import type { Metrics } from '../control/metrics.js';
 import { native, type Quota } from '../native.js';
 import type { HostPort, SocksConfig } from './config.js';
 import { countDescriptors, descriptorLimit } from './descriptors.js';
-import { openListeners } from './listeners.js';
 import type { Logger } from './logging.js';
 import type { BackendChoiceInfo, RunningServer, ServerOptions, ServerSnapshot } from './server-interface.js';
+import type { HttpConfig } from './http-config.js';
 import { WorkerHandle } from './worker-handle.js';
+import type { Order, WorkerConfig } from './worker-protocol.js';
 
 /** Milliseconds to wait for the numbers of a worker; after that its last ones count. */
 const REPORT_MS = 1000;
 /** Relay threads of the process if nothing else is said: as many as one server would have. */
 const MOST_RELAY_THREADS = 4;
 
-export class WorkerPool implements RunningServer {
+export class WorkerPool<Config extends SocksConfig | HttpConfig> implements RunningServer<Config> {
   readonly listening: readonly HostPort[];
   readonly backend: BackendChoiceInfo;
   readonly failed: Promise<Error>;
+  readonly cache: CacheActions | undefined;
+  readonly #serve: (config: Config) => WorkerConfig;
   readonly #workers: readonly WorkerHandle[];
   readonly #quota: Quota;
   readonly #metrics: Pick<Metrics, 'setWorker'>;
@@ -29,8 +36,15 @@ export class WorkerPool implements RunningServer {
   #asking: Promise<ServerSnapshot> | undefined;
   #stopped: Promise<void> | undefined;
 
-  private constructor(workers: readonly WorkerHandle[], quota: Quota, { metrics, logger }: ServerOptions) {
+  private constructor(
+    workers: readonly WorkerHandle[],
+    quota: Quota,
+    serve: (config: Config) => WorkerConfig,
+    { metrics, logger, config }: ServerOptions<Config>,
+  ) {
     this.#workers = workers;
+    this.#serve = serve;
+    this.cache = hasCache(serve(config)) ? this.#cacheOfAll() : undefined;
     this.#quota = quota;
     this.#metrics = metrics;
     this.#logger = logger;
@@ -45,17 +59,23 @@ export class WorkerPool implements RunningServer {
     });
   }
 
-  /** @throws ConfigError, or SpliceError `ERR_SPLICE_BACKEND`, `ERR_SPLICE_LISTEN`; nothing stays behind then */
-  static async start(options: ServerOptions): Promise<WorkerPool> {
-    const { config, inherited } = options;
-    const opened = openListeners(config, inherited, config.workers);
+  /**
+   * Owns `opened`, the descriptors of each worker. `serve` names the program.
+   * @throws ConfigError, or SpliceError `ERR_SPLICE_BACKEND`; nothing stays behind then
+   */
+  static async start<Config extends SocksConfig | HttpConfig>(
+    options: ServerOptions<Config>,
+    opened: readonly (readonly number[])[],
+    serve: (config: Config) => WorkerConfig,
+  ): Promise<WorkerPool<Config>> {
+    const { config } = options;
     // The pool lives as long as somebody counts in it: until the first worker does, that is us.
     const quota = new (native().Quota)(undefined, () => undefined);
     const starts = await Promise.allSettled(
       opened.map((listeners, index) =>
         WorkerHandle.start({
           worker: index + 1,
-          config,
+          serve: serve(config),
           listeners,
           pool: quota.pool(),
           relayThreads: relayThreadsOf(config, index),
@@ -66,7 +86,7 @@ export class WorkerPool implements RunningServer {
     for (const fd of opened.flat()) native().close(fd);
     const workers = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
     const failure = starts.find((start) => start.status === 'rejected');
-    if (failure === undefined) return new WorkerPool(workers, quota, options);
+    if (failure === undefined) return new WorkerPool(workers, quota, serve, options);
     await Promise.all(workers.map((worker) => worker.stop(true)));
     quota.close();
     throw failure.reason;
@@ -92,8 +112,9 @@ export class WorkerPool implements RunningServer {
   }
 
   // In two steps, so that no worker uses a configuration that another one could not read.
-  async reload(config: SocksConfig): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.ask({ kind: 'prepare', config })));
+  async reload(config: Config): Promise<void> {
+    const serve = this.#serve(config);
+    await Promise.all(this.#workers.map((worker) => worker.ask({ kind: 'prepare', serve })));
     await Promise.all(this.#workers.map((worker) => worker.ask({ kind: 'apply' })));
   }
 
@@ -104,6 +125,7 @@ export class WorkerPool implements RunningServer {
 
   async #snapshot(): Promise<ServerSnapshot> {
     const reports = await Promise.all(this.#workers.map((worker) => worker.report(REPORT_MS)));
+    const https = reports.flatMap(({ http }) => (http === undefined ? [] : [http]));
     reports.forEach(({ numbers }, index) => this.#metrics.setWorker(index + 1, numbers));
     return {
       handshakes: reports.reduce((sum, { handshakes }) => sum + handshakes, 0),
@@ -111,12 +133,28 @@ export class WorkerPool implements RunningServer {
       descriptorLimit: descriptorLimit(),
       flows: reports.flatMap(({ flows }) => flows),
       packet: reports.find(({ packet }) => packet !== undefined)?.packet,
+      http: https.length === 0 ? undefined : addHttpSnapshots(https),
+    };
+  }
+
+  /** Each thread has a cache of its own; an order is for all of them. */
+  #cacheOfAll(): CacheActions {
+    const askAll = <T>(order: Order): Promise<T[]> =>
+      Promise.all(this.#workers.map(async (worker) => (await worker.ask(order)) as T));
+    return {
+      purge: async (order, mode) => addPurges(await askAll<PurgeResult>({ kind: 'purge', order, mode })),
+      lookup: async (uri) => (await askAll<StoredInfo[]>({ kind: 'lookup', uri })).flat(),
+      stats: async () => (await this.snapshot()).http ?? addHttpSnapshots([]),
     };
   }
 }
 
+function hasCache(serve: WorkerConfig): boolean {
+  return serve.program === 'http' && !serve.config.noCache;
+}
+
 /** The relay threads are for the process; each worker needs one. */
-function relayThreadsOf({ relayThreads, workers }: SocksConfig, index: number): number {
+function relayThreadsOf({ relayThreads, workers }: SocksConfig | HttpConfig, index: number): number {
   const all = relayThreads === 'auto' ? Math.min(MOST_RELAY_THREADS, availableParallelism()) : relayThreads;
   return Math.max(1, Math.floor(all / workers) + (index < all % workers ? 1 : 0));
 }

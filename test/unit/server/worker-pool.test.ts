@@ -17,7 +17,8 @@ import { ConfigError, SpliceError } from '../../../src/errors.js';
 import { native } from '../../../src/native.js';
 import { loadConfig, type FlagValues } from '../../../src/server/config.js';
 import type { InheritedSocket } from '../../../src/server/systemd.js';
-import { WorkerPool } from '../../../src/server/worker-pool.js';
+import type { RunningServer } from '../../../src/server/server-interface.js';
+import { startSocksServer } from '../../../src/server/socks-start.js';
 import { hashPassword } from '../../../src/socks/users.js';
 
 const FLAGS = { listen: ['0'], workers: '2', logLevel: 'silent', backend: 'splice' };
@@ -25,7 +26,7 @@ const FLAGS = { listen: ['0'], workers: '2', logLevel: 'silent', backend: 'splic
 let directory: string;
 let echo: Server;
 let target: number;
-let pools: WorkerPool[];
+let pools: RunningServer[];
 let clients: Socket[];
 let threads: Worker[];
 const remember = (thread: Worker) => void threads.push(thread);
@@ -56,7 +57,7 @@ async function start(flags: FlagValues = {}, inherited: readonly InheritedSocket
   const config = await loadConfig({ ...FLAGS, ...flags });
   const metrics = new Metrics('1');
   const reload = () => Promise.resolve(config);
-  const pool = await WorkerPool.start({ config, logger: pino({ level: 'silent' }), metrics, reload, inherited });
+  const pool = await startSocksServer({ config, logger: pino({ level: 'silent' }), metrics, reload, inherited });
   pools.push(pool);
   metrics.attach(() => pool.snapshot());
   const port = pool.listening[0]?.port ?? 0;
@@ -94,7 +95,7 @@ function open(
 const openMany = (count: number, port: number, how?: How) => Array.from({ length: count }, () => open(port, how));
 
 /** Which workers have how many of the live flows. */
-async function spread(pool: WorkerPool): Promise<Map<string, number>> {
+async function spread(pool: RunningServer): Promise<Map<string, number>> {
   const counts = new Map<string, number>();
   for (const { id } of (await pool.snapshot()).flows) {
     const worker = id.split('-')[0] ?? '';
