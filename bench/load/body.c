@@ -8,10 +8,13 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "exchange.h"
+
 static const uint8_t wire_modes[] = {
     [MODE_DOWNLOAD] = WIRE_DOWNLOAD, [MODE_UPLOAD] = WIRE_UPLOAD,  [MODE_PING] = WIRE_ECHO,
     [MODE_CONNECT] = WIRE_CONNECT,   [MODE_FETCH] = WIRE_DOWNLOAD, [MODE_SMALL] = WIRE_MESSAGES,
-    [MODE_IDLE] = WIRE_ECHO,         [MODE_MIXED] = WIRE_DOWNLOAD,
+    [MODE_IDLE] = WIRE_ECHO,         [MODE_MIXED] = WIRE_DOWNLOAD, [MODE_HTTP] = 0,
+    [MODE_WEB] = 0,
 };
 
 static void send_ping(struct client *client, struct client_context *context) {
@@ -48,6 +51,11 @@ void body_start(struct client *client, struct client_context *context) {
   histogram_add(&context->totals->handshake, client->asked_at - client->opened_at);
   client->stage = CLIENT_BODY;
   client->pending_size = 0;
+  if (options_http(options)) {
+    watch_bulk(client, context, EPOLLIN);
+    exchange_begin(client, context);
+    return;
+  }
   struct wire_header header = {.mode = wire_modes[options->mode], .seed = client->seed, .bytes = client->limit};
   if (options->mode == MODE_SMALL) header.bytes = options->size;
   if (client_send(client, context, &header, options->mode == MODE_CONNECT ? 1 : sizeof(header)) < 0) return;
@@ -66,6 +74,8 @@ void body_start(struct client *client, struct client_context *context) {
     case MODE_PING:
     case MODE_SMALL:
     case MODE_CONNECT:
+    case MODE_HTTP:
+    case MODE_WEB:
       return;
   }
 }
@@ -74,24 +84,25 @@ void body_begin(struct client *client, struct client_context *context) {
   if (client->stage != CLIENT_BODY) return;
   if (context->options->mode == MODE_PING) send_ping(client, context);
   if (context->options->mode == MODE_SMALL) send_messages(client, context);
+  if (options_http(context->options)) exchange_begin(client, context);
 }
 
 void body_ask_again(struct client *client, struct client_context *context) {
   if (client->pending_size == context->options->size) send_ping(client, context);
 }
 
-static void report_wrong(struct client *client, struct client_context *context, size_t size, size_t wrong) {
+static void report_wrong(struct client *client, struct client_context *context, const uint8_t *data, size_t size,
+                         size_t wrong) {
   char detail[128];
-  size_t first = pattern_first_mismatch(client->seed, client->position, context->inbox, size);
+  size_t first = pattern_first_mismatch(client->seed, client->position, data, size);
   snprintf(detail, sizeof(detail), "%zu of the next %zu bytes are wrong, the first of them %zu bytes on", wrong,
            size, first);
   client_corrupt(client, context, wrong, detail);
 }
 
-// Compares with the pattern and counts.
-static void take(struct client *client, struct client_context *context, size_t size) {
-  size_t wrong = pattern_mismatches(client->seed, client->position, context->inbox, size);
-  if (wrong > 0) report_wrong(client, context, size, wrong);
+void body_take(struct client *client, struct client_context *context, const uint8_t *data, size_t size) {
+  size_t wrong = pattern_mismatches(client->seed, client->position, data, size);
+  if (wrong > 0) report_wrong(client, context, data, size, wrong);
   context->totals->bytes += size;
   client->position += size;
 }
@@ -111,7 +122,7 @@ static void step_download(struct client *client, struct client_context *context)
   int end;
   ssize_t got = read_inbox(client, context, sizeof(context->inbox), &end);
   if (got > 0) {
-    take(client, context, (size_t)got);
+    body_take(client, context, context->inbox, (size_t)got);
     if (client->position > client->limit) client_fail(client, context, ERROR_PROTOCOL, "more bytes than asked for");
   } else if (end && client->position < client->limit) {
     client_fail(client, context, ERROR_CLOSED_EARLY, "end of stream before the last byte");
@@ -176,7 +187,7 @@ static void step_ping(struct client *client, struct client_context *context) {
     client_fail(client, context, end ? ERROR_CLOSED_EARLY : ERROR_PROTOCOL, detail);
   }
   if (got <= 0 || client->stage == CLIENT_CLOSED) return;
-  take(client, context, (size_t)got);
+  body_take(client, context, context->inbox, (size_t)got);
   client->pending_size += (size_t)got;
   if (client->pending_size < size) return;
   add_latency(context, client->asked_at);
@@ -198,7 +209,7 @@ static void step_messages(struct client *client, struct client_context *context)
     if (client->stage == CLIENT_CLOSED) return;
     if (got == 0) break;
     uint64_t before = client->position / size;
-    take(client, context, (size_t)got);
+    body_take(client, context, context->inbox, (size_t)got);
     context->totals->operations += client->position / size - before;
   }
   send_messages(client, context);
@@ -249,6 +260,10 @@ void body_step(struct client *client, struct client_context *context) {
       return;
     case MODE_SMALL:
       step_messages(client, context);
+      return;
+    case MODE_HTTP:
+    case MODE_WEB:
+      exchange_step(client, context);
       return;
   }
 }

@@ -19,8 +19,11 @@ void body_step_summary(struct client *client, struct client_context *context);
 // Upload only: says that no more bytes follow and waits for the summary.
 void body_finish_upload(struct client *client, struct client_context *context);
 
-// Ping and small only: begins with the messages, when all connections are open.
+// Ping, small and HTTP: begins with the messages, when all connections are open.
 void body_begin(struct client *client, struct client_context *context);
+
+// Compares content that came with the pattern, and counts it.
+void body_take(struct client *client, struct client_context *context, const uint8_t *data, size_t size);
 
 // Idle only: one more round trip, to show that the connection still lives; it closes when the answer is here.
 void body_ask_again(struct client *client, struct client_context *context);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "body.h"
+#include "exchange.h"
 #include "handshake.h"
 #include "mixture.h"
 
@@ -34,6 +35,7 @@ uint64_t client_now(void) {
 }
 
 void client_close(struct client *client) {
+  exchange_end(client);
   if (client->fd >= 0) close(client->fd);
   client->fd = -1;
   client->stage = CLIENT_CLOSED;

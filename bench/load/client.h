@@ -9,8 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "object.h"
 #include "options.h"
 #include "pattern.h"
+#include "requests.h"
+#include "serials.h"
 #include "totals.h"
 #include "wire.h"
 
@@ -35,6 +38,16 @@ struct client {
   uint64_t mixture;                           // mixed only: where this place is in its row of sizes
   size_t pending_size;                        // bytes of an incomplete answer in pending
   uint8_t pending[SOCKS_REQUEST_MAX];
+  // HTTP modes only, see exchange.h.
+  struct object object;      // asked for
+  uint64_t due_at;           // when the request should have been sent
+  uint64_t rested_at;        // since when no request is under way
+  int in_content;            // the head of the response is behind us
+  int resting;               // no request is under way
+  int reopens;               // the other side ends the connection after this response: another one takes its place
+  struct client *next_free;  // while resting
+  uint8_t *partial;          // beginning of a head that has not come whole; NULL until that happens
+  size_t partial_size;
 };
 
 // What the connections of one event loop share, and no other loop touches.
@@ -47,6 +60,10 @@ struct client_context {
   uint64_t measured_from;  // nanoseconds, CLOCK_MONOTONIC; 0 when the whole run is measured
   uint32_t number;         // of the next connection, among those of all loops
   uint32_t loops;          // how many loops count with this one
+  struct requests requests;  // HTTP modes from here on
+  struct serials serials;
+  struct client *first_free, *last_free;  // connections without a request, in the order in which they will get one
+  uint64_t next_due, gap;                 // nanoseconds; --rate
   uint8_t inbox[PATTERN_READ];
 };
 

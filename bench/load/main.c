@@ -13,12 +13,14 @@
 static int usage(void) {
   fputs(
       "usage: splice-load serve PORT [--threads N]\n"
-      "       splice-load run --mode download|upload|ping|connect|fetch|small|idle|mixed\n"
+      "       splice-load run --mode download|upload|ping|connect|fetch|small|idle|mixed|http|web\n"
       "                       --target HOST:PORT\n"
       "                       --bytes N | --seconds S | --count N\n"
       "                       [--via direct|socks5|connect] [--proxy HOST:PORT]\n"
       "                       [--connections C] [--threads N] [--warmup S] [--timeout S]\n"
-      "                       [--size BYTES] [--depth N] [--source ADDRESS[/COUNT]]\n"
+      "                       [--size BYTES] [--depth N] [--objects N] [--cold] [--in-turn] [--rate R]\n"
+      "                       [--known SERIAL]\n"
+      "                       [--source ADDRESS[/COUNT]]\n"
       "                       [--interface NAME] [--pid PROXY_PID] [--server-pid PID]\n"
       "                       [--histogram] [--announce]\n",
       stderr);

@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "random.h"
+
 #define KIB 1024u
 #define MIB (1024u * KIB)
 
@@ -18,23 +20,15 @@ static const struct {
     {1, 16 * MIB, 16 * MIB},
 };
 
-// A counter that is mixed on its way out (SplitMix64): good from any start, also from neighbouring ones.
-static uint64_t next(uint64_t *state) {
-  uint64_t value = *state += 0x9e3779b97f4a7c15u;
-  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
-  value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
-  return value ^ (value >> 31);
-}
-
 uint64_t mixture_start(unsigned place) {
   uint64_t state = place;
-  return next(&state);
+  return random_next(&state);
 }
 
 uint64_t mixture_draw(uint64_t *state) {
   const size_t last = sizeof(classes) / sizeof(classes[0]) - 1;
-  unsigned percent = (unsigned)(next(state) % 100);
+  unsigned percent = (unsigned)(random_next(state) % 100);
   size_t i = 0;
   while (i < last && percent >= classes[i].percent) percent -= classes[i++].percent;
-  return classes[i].low + next(state) % (classes[i].high - classes[i].low + 1);
+  return classes[i].low + random_next(state) % (classes[i].high - classes[i].low + 1);
 }

@@ -9,16 +9,21 @@
 #include <string.h>
 
 #define MAX_MESSAGE 4096
-#define MODE_COUNT (MODE_MIXED + 1)
+#define MODE_COUNT (MODE_WEB + 1)
 #define VIA_COUNT (VIA_CONNECT + 1)
 
 static const char *const mode_names[MODE_COUNT] = {"download", "upload", "ping", "connect",
-                                                   "fetch",    "small",  "idle", "mixed"};
+                                                   "fetch",    "small",  "idle", "mixed",
+                                                   "http",     "web"};
 static const char *const via_names[VIA_COUNT] = {"direct", "socks5", "connect"};
 
 const char *options_mode_name(enum load_mode mode) { return mode_names[mode]; }
 
 const char *options_via_name(enum load_via via) { return via_names[via]; }
+
+int options_http(const struct load_options *options) {
+  return options->mode == MODE_HTTP || options->mode == MODE_WEB;
+}
 
 static int complain(const char *what, const char *value) {
   fprintf(stderr, "splice-load: %s: %s\n", what, value ? value : "missing");
@@ -76,9 +81,14 @@ static int check(struct load_options *options) {
   if (bulk && options->count) return complain("--count is not for this mode", mode);
   if (!bulk && options->bytes) return complain("--bytes is for download and upload", mode);
   if (options->mode == MODE_IDLE && !options->seconds) return complain("--seconds is needed in this mode", mode);
-  if (options->mode == MODE_MIXED && options->size) return complain("--size is not for this mode", mode);
-  if (options->mode != MODE_FETCH && options->size > MAX_MESSAGE) return complain("--size is too large for", mode);
-  if (!options->size) options->size = options->mode == MODE_SMALL ? 64 : 1;
+  const int http = options_http(options), web = options->mode == MODE_WEB;
+  if ((options->mode == MODE_MIXED || web) && options->size) return complain("--size is not for this mode", mode);
+  if (!http && (options->objects || options->rate > 0 || options->cold || options->known))
+    return complain("--objects, --rate, --cold and --known are for http and web", mode);
+  if (!web && options->in_turn) return complain("--in-turn is for web", mode);
+  if (options->mode != MODE_FETCH && !http && options->size > MAX_MESSAGE) return complain("--size is too large for", mode);
+  if (!options->size) options->size = options->mode == MODE_SMALL ? 64 : http ? 1024 : 1;
+  if (!options->objects) options->objects = web ? 4096 : 1;
   if (options->threads > options->connections) options->threads = options->connections;
   return 0;
 }
@@ -98,7 +108,9 @@ int options_parse(int argc, char **argv, struct load_options *options) {
       {"timeout", 1, NULL, 'T'},    {"size", 1, NULL, 'z'},      {"source", 1, NULL, 'a'},
       {"depth", 1, NULL, 'd'},      {"interface", 1, NULL, 'i'}, {"pid", 1, NULL, 'P'},
       {"server-pid", 1, NULL, 'S'}, {"announce", 0, NULL, 'A'},  {"threads", 1, NULL, 'j'},
-      {"histogram", 0, NULL, 'H'},  {NULL, 0, NULL, 0}};
+      {"histogram", 0, NULL, 'H'},  {"objects", 1, NULL, 'o'},
+      {"rate", 1, NULL, 'r'},       {"known", 1, NULL, 'k'},     {"cold", 0, NULL, 'C'},      {"in-turn", 0, NULL, 'I'},
+      {NULL, 0, NULL, 0}};
   *options = (struct load_options){
       .mode = MODE_CONNECT, .connections = 1, .threads = 1, .timeout = 120, .depth = 32};
   double number = 0;
@@ -108,7 +120,7 @@ int options_parse(int argc, char **argv, struct load_options *options) {
     switch (key) {
       case 'm':
         name = parse_name(optarg, mode_names, MODE_COUNT,
-                          "--mode must be download, upload, ping, connect, fetch, small, idle or mixed");
+                          "--mode must be download, upload, ping, connect, fetch, small, idle, mixed, http or web");
         failed = name < 0;
         options->mode = (enum load_mode)name;
         break;
@@ -119,6 +131,17 @@ int options_parse(int argc, char **argv, struct load_options *options) {
         break;
       case 'A': options->announce = 1; break;
       case 'H': options->histogram = 1; break;
+      case 'C': options->cold = 1; break;
+      case 'I': options->in_turn = 1; break;
+      case 'r': failed = options_number(option, optarg, 1, 1e7, &options->rate); break;
+      case 'k':
+        failed = options_number(option, optarg, 0, 1e15, &number);
+        options->known = (uint64_t)number;
+        break;
+      case 'o':
+        failed = options_number(option, optarg, 1, 1e6, &number);
+        options->objects = (uint64_t)number;
+        break;
       case 'p': failed = address_parse(optarg, &options->proxy) < 0 ? complain("--proxy", optarg) : 0; break;
       case 't': failed = address_parse(optarg, &options->target) < 0 ? complain("--target", optarg) : 0; break;
       case 'a': failed = parse_source(optarg, options); break;

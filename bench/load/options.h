@@ -21,6 +21,8 @@ enum load_mode {
   MODE_SMALL,
   MODE_IDLE,
   MODE_MIXED,
+  MODE_HTTP,
+  MODE_WEB,
 };
 
 // What is spoken before the traffic. A relay with a fixed target is spoken to directly.
@@ -40,6 +42,11 @@ struct load_options {
   double timeout;    // seconds for the whole run with bytes or count
   uint64_t size;     // bytes of one ping or message, or of one fetched response
   unsigned depth;    // small: messages of a connection that are under way
+  uint64_t objects;  // http and web: so many are asked for
+  double rate;       // http and web: requests a second, of all connections together; 0: as fast as they are answered
+  int cold;          // http: every request is for a URL that nobody has asked for before
+  uint64_t known;    // http and web: responses up to this number are copies, whoever sees them first
+  int in_turn;       // web: each object once, then again, instead of drawing them
   char interface[IFNAMSIZ];  // whose packets are counted; empty: none
   struct sockaddr_storage source;
   socklen_t source_size;
@@ -54,6 +61,9 @@ int options_parse(int argc, char **argv, struct load_options *options);
 
 // The same for a number between low and high that belongs to the argument `name`.
 int options_number(const char *name, const char *text, double low, double high, double *value);
+
+// Whether the mode asks for objects over HTTP.
+int options_http(const struct load_options *options);
 
 const char *options_mode_name(enum load_mode mode);
 const char *options_via_name(enum load_via via);

@@ -52,8 +52,12 @@ int report_print(const struct load_options *options, const struct load_result *r
          (unsigned long long)measured->operations, (double)measured->operations / seconds);
   print_histogram("latencyUs", &measured->latency, options->histogram);
   print_histogram("handshakeUs", &measured->handshake, options->histogram);
-  if (options->mode == MODE_FETCH || options->mode == MODE_MIXED)
+  if (options->mode == MODE_FETCH || options->mode == MODE_MIXED || options_http(options))
     print_histogram("responseUs", &measured->response, options->histogram);
+  if (options_http(options)) {
+    printf("\"fresh\":%llu,\"reopened\":%llu,\"lastSerial\":%llu,", (unsigned long long)measured->fresh,
+           (unsigned long long)measured->reopened, (unsigned long long)whole->last_serial);
+  }
   if (options->interface[0]) {
     printf("\"wire\":{\"segmentsOut\":%llu,\"segmentsIn\":%llu,\"bytesOut\":%llu,\"bytesIn\":%llu},",
            (unsigned long long)result->link.packets_out, (unsigned long long)result->link.packets_in,

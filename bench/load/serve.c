@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The server side: level-triggered epoll loops, no per-connection thread or timer. A connection's first
-// byte chooses what it does (wire.h). One chunk per wake-up keeps flows fair. The first loop accepts, and
+// byte chooses what it does (wire.h, origin.h). One chunk per wake-up keeps flows fair. The first loop accepts, and
 // gives the connections to all loops in turn; from then on a connection belongs to its loop alone.
 #define _GNU_SOURCE
 #include "serve.h"
@@ -21,10 +21,11 @@
 
 #include "descriptors.h"
 #include "options.h"
+#include "origin.h"
 #include "pattern.h"
 #include "wire.h"
 
-enum phase { PHASE_HEADER, PHASE_SENDING, PHASE_RECEIVING, PHASE_ECHO, PHASE_SUMMARY };
+enum phase { PHASE_HEADER, PHASE_SENDING, PHASE_RECEIVING, PHASE_ECHO, PHASE_SUMMARY, PHASE_HTTP };
 
 struct loop {
   int epoll_fd;
@@ -42,6 +43,7 @@ struct peer {
   uint64_t corrupt;
   size_t echo_start, echo_end;
   uint8_t *echo;
+  struct origin *origin;
 };
 
 #define ECHO_ROOM 65536u
@@ -58,6 +60,7 @@ struct door {
 static void finish(struct peer *peer) {
   close(peer->fd);
   free(peer->echo);
+  origin_free(peer->origin);
   free(peer);
 }
 
@@ -128,6 +131,20 @@ static int step_echo(struct peer *peer) {
   return 0;
 }
 
+static int step_http(struct peer *peer) {
+  switch (origin_step(peer->origin, peer->fd)) {
+    case ORIGIN_READS:
+      want(peer, EPOLLIN);
+      return 0;
+    case ORIGIN_WRITES:
+      want(peer, EPOLLOUT);
+      return 0;
+    case ORIGIN_ENDS:
+      return -1;
+  }
+  return -1;
+}
+
 static int step_header(struct peer *peer) {
   uint8_t *into = (uint8_t *)&peer->header + peer->header_size;
   ssize_t got = recv(peer->fd, into, sizeof(peer->header) - peer->header_size, 0);
@@ -138,6 +155,11 @@ static int step_header(struct peer *peer) {
     const uint8_t answer = WIRE_ANSWER;
     send(peer->fd, &answer, 1, MSG_NOSIGNAL);
     return -1;
+  }
+  if (origin_begins_with(peer->header.mode)) {
+    peer->origin = origin_create(&peer->header, peer->header_size);
+    peer->phase = PHASE_HTTP;
+    return peer->origin ? step_http(peer) : -1;
   }
   if (peer->header_size < sizeof(peer->header)) return 0;
   switch (peer->header.mode) {
@@ -172,6 +194,8 @@ static int step(struct peer *peer) {
       return step_echo(peer);
     case PHASE_SUMMARY:
       return step_summary(peer);
+    case PHASE_HTTP:
+      return step_http(peer);
   }
   return -1;
 }

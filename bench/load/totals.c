@@ -20,7 +20,7 @@ uint64_t totals_errors(const struct client_totals *totals) {
 }
 
 void totals_clear_measured(struct client_totals *totals, int handshakes_too) {
-  totals->bytes = totals->operations = 0;
+  totals->bytes = totals->operations = totals->fresh = totals->reopened = 0;
   memset(&totals->latency, 0, sizeof(totals->latency));
   memset(&totals->response, 0, sizeof(totals->response));
   if (handshakes_too) memset(&totals->handshake, 0, sizeof(totals->handshake));
@@ -29,6 +29,9 @@ void totals_clear_measured(struct client_totals *totals, int handshakes_too) {
 void totals_merge(struct client_totals *into, const struct client_totals *from) {
   into->bytes += from->bytes;
   into->operations += from->operations;
+  into->fresh += from->fresh;
+  into->reopened += from->reopened;
+  if (from->last_serial > into->last_serial) into->last_serial = from->last_serial;
   histogram_merge(&into->latency, &from->latency);
   histogram_merge(&into->response, &from->response);
   histogram_merge(&into->handshake, &from->handshake);

@@ -26,10 +26,13 @@ extern const char *const client_error_names[ERROR_COUNT];
 // failure during warm-up or afterwards still shows.
 struct client_totals {
   uint64_t bytes;
-  uint64_t operations;          // round trips, messages, or connections closed properly
-  struct histogram latency;     // of a round trip, or of a whole connection
-  struct histogram response;    // fetch and mixed: from the request to the end of the stream
+  uint64_t operations;          // round trips, messages, responses, or connections closed properly
+  struct histogram latency;     // of a round trip, a response, or a whole connection
+  struct histogram response;    // fetch, mixed, http, web: from the request to the end of the response
   struct histogram handshake;   // from connect() until the traffic could start
+  uint64_t fresh;               // http and web: responses that no other response was a copy of until then
+  uint64_t reopened;            // connections in the place of one that the other side ended between two responses
+  uint64_t last_serial;         // http and web: the greatest number of a response
   uint64_t corrupt;
   uint64_t errors[ERROR_COUNT];
   uint64_t first_error_at;      // nanoseconds, CLOCK_MONOTONIC; of first_error, if it is not empty

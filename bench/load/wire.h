@@ -8,6 +8,7 @@
 //                      struct wire_summary and closes
 //   'E' header         the server sends back whatever it receives, until the client's FIN
 //   'M' header         the same, but every `bytes` bytes in a send of their own
+//   'G', 'H'           no header: the beginning of GET or HEAD, and the server is an HTTP origin (origin.h)
 //
 // All integers are little endian, as on every machine this tool is built for.
 #ifndef SPLICE_LOAD_WIRE_H

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "body.h"
+#include "exchange.h"
 #include "mixture.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -41,6 +42,8 @@ struct worker *worker_create(const struct load_options *options, unsigned index)
   worker->context.opening = 1;
   worker->context.number = index;
   worker->context.loops = all;
+  requests_begin(&worker->context.requests, index, all);
+  if (options->rate > 0) worker->context.gap = (uint64_t)((double)SECOND * all / options->rate);
   worker->context.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   worker->clients = calloc(worker->connections, sizeof(*worker->clients));
   if (worker->context.epoll_fd < 0 || !worker->clients) {
@@ -58,6 +61,7 @@ struct worker *worker_create(const struct load_options *options, unsigned index)
 
 void worker_free(struct worker *worker) {
   if (worker->context.epoll_fd >= 0) close(worker->context.epoll_fd);
+  serials_free(&worker->context.serials);
   free(worker->clients);
   free(worker);
 }
@@ -70,12 +74,26 @@ static void open_one(struct worker *worker, struct client *client) {
   worker->opening++;
 }
 
-// One turn of the loop, waiting at most until `until`. Some modes replace each ended connection.
+// Whether an ended connection is replaced: in some modes each, in others those that the other side ended in order.
+static int is_replaced(struct worker *worker, const struct client *client) {
+  if (worker->context.stopping) return 0;
+  worker->totals.reopened += (uint64_t)client->reopens;
+  return client->reopens || worker_renews(worker->context.options);
+}
+
+// To the nanosecond: with --rate the next request may be due in a moment.
+static int wait_for_events(const struct worker *worker, struct epoll_event *events, int most, uint64_t until) {
+  const uint64_t due = exchange_due(&worker->context), now = client_now();
+  const uint64_t end = due < until ? due : until;
+  const uint64_t wait = now < end ? end - now : 0;
+  const struct timespec time = {.tv_sec = (time_t)(wait / SECOND), .tv_nsec = (long)(wait % SECOND)};
+  return epoll_pwait2(worker->context.epoll_fd, events, most, &time, NULL);
+}
+
+// One turn of the loop, waiting at most until `until`.
 static void turn(struct worker *worker, uint64_t until) {
   struct epoll_event events[256];
-  uint64_t now = client_now();
-  int wait = now >= until ? 0 : (int)((until - now) / 1000000u) + 1;
-  int count = epoll_wait(worker->context.epoll_fd, events, 256, wait);
+  int count = wait_for_events(worker, events, 256, until);
   for (int i = 0; i < count; i++) {
     struct client *client = events[i].data.ptr;
     const unsigned was_opening = is_opening(client);
@@ -83,8 +101,9 @@ static void turn(struct worker *worker, uint64_t until) {
     worker->opening -= was_opening - is_opening(client);
     if (client->stage != CLIENT_CLOSED) continue;
     worker->open--;
-    if (worker_renews(worker->context.options) && !worker->context.stopping) open_one(worker, client);
+    if (is_replaced(worker, client)) open_one(worker, client);
   }
+  if (worker->context.gap > 0) exchange_send_due(&worker->context, client_now());
 }
 
 static void fail_late(struct worker *worker, struct client *client, const char *detail) {
@@ -114,6 +133,9 @@ void worker_open(struct worker *worker, uint64_t until) {
 
 void worker_begin(struct worker *worker) {
   worker->context.opening = 0;
+  // The loops take turns.
+  const struct client_context *context = &worker->context;
+  worker->context.next_due = client_now() + context->gap / context->loops * context->requests.index;
   for (unsigned i = 0; i < worker->connections; i++) body_begin(&worker->clients[i], &worker->context);
 }
 
@@ -128,11 +150,12 @@ void worker_loop(struct worker *worker, uint64_t until) {
 
 void worker_measure_from(struct worker *worker, uint64_t now) {
   worker->context.measured_from = now;
+  exchange_skip_to(&worker->context, now);
   totals_clear_measured(&worker->totals, worker_renews(worker->context.options));
 }
 
 static int stands_still(const struct worker *worker, const struct client *client) {
-  return client->progress_at < worker->still_before;
+  return client->progress_at < worker->still_before && !client->resting;
 }
 
 void worker_measure_to_here(struct worker *worker) {

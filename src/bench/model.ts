@@ -1,10 +1,14 @@
 /** The words of the benchmark: who takes part, what is asked of them, what comes out. No code, so that everybody may import it. */
 
-/** How the load generator reaches the server. `relay` is a proxy with a fixed target, which is spoken to as if it were the server. */
-export type Via = 'direct' | 'relay' | 'socks5' | 'connect';
+/**
+ * How the load generator reaches the server. `relay` is a proxy with a fixed target, which is spoken to as if it were the
+ * server; so is `http`, but it passes nothing on that is not HTTP.
+ */
+export type Via = 'direct' | 'relay' | 'socks5' | 'connect' | 'http';
 
 /** Modes of the load generator; bench/README.md says what each of them does. */
-export type LoadMode = 'download' | 'upload' | 'ping' | 'connect' | 'fetch' | 'small' | 'idle' | 'mixed';
+export type LoadMode =
+  'download' | 'upload' | 'ping' | 'connect' | 'fetch' | 'small' | 'idle' | 'mixed' | 'http' | 'web';
 
 export interface Workload {
   readonly mode: LoadMode;
@@ -59,6 +63,12 @@ export interface LoadResult {
   readonly latencyUs: Percentiles;
   readonly handshakeUs: Percentiles;
   readonly responseUs?: Percentiles;
+  /** HTTP: responses that were no copy of another one: they came from the origin. */
+  readonly fresh?: number;
+  /** HTTP: the greatest number that the origin has given one of them. */
+  readonly lastSerial?: number;
+  /** HTTP: connections that the other side ended between two responses. */
+  readonly reopened?: number;
   readonly wire?: {
     readonly segmentsOut: number;
     readonly segmentsIn: number;
@@ -145,6 +155,7 @@ export interface Place {
   readonly targetPort: number;
   /** A directory on the proxy host that the contestant may write to. */
   readonly scratch: string;
+  /** That it may use; where it has fewer than the machine, it is bound to them. */
   readonly processors: number;
 }
 
@@ -223,7 +234,7 @@ export interface Row {
 export interface FigureFacts {
   /** `response-time`. */
   readonly id: string;
-  /** `a` to `h`, `g2` for a table beside `g`; empty for trials of one's own (`--modes`). */
+  /** `a` to `l`, `g2` for a table beside `g`; empty for trials of one's own (`--modes`). */
   readonly letter: string;
   readonly title: string;
   /** What one sees in it, in a sentence or two. */

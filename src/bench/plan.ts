@@ -94,7 +94,9 @@ export async function makePlan(
     throw new SpliceError('ERR_SPLICE_SYSTEM', `nobody is left to measure\n${why}`);
   }
   const planned = figures.flatMap((figure) => {
-    const contestants = wanted(figure).flatMap((name) => present.get(name) ?? []);
+    const contestants = wanted(figure)
+      .flatMap((name) => present.get(name) ?? [])
+      .filter((one) => suits(figure, one));
     // Nobody is here for it, or it can measure none of those that the user names.
     const idle = contestants.length === 0 && figure.contestants(options.quick).length > 0;
     return idle ? [] : [planFigure(figure, contestants, options)];
@@ -108,6 +110,16 @@ export async function makePlan(
   };
 }
 
+/** How often a contestant is started for a figure: once for each number of processors. */
+const startsOf = ({ figure, points }: Pick<PlannedLoad, 'figure' | 'points'>): number =>
+  new Set(points.map((point) => figure.processors?.(point))).size;
+
+/** HTTP fronts pass nothing else on, and other relays than the router know nothing of an origin's objects. */
+function suits(figure: Figure, { via }: Contestant): boolean {
+  const http = figure.kind === 'load' && figure.traffic === 'http';
+  return http ? via === 'http' || via === 'direct' : via !== 'http';
+}
+
 function planFigure(figure: Figure, contestants: readonly Contestant[], options: RunOptions): PlannedFigure {
   if (figure.kind === 'own') {
     const repetitions = Math.min(options.repetitions, figure.repetitions ?? options.repetitions);
@@ -116,7 +128,7 @@ function planFigure(figure: Figure, contestants: readonly Contestant[], options:
   const planned = { figure, contestants, points: figure.points(options.quick), repetitions: options.repetitions };
   const seconds = contestants.reduce((total, { name }) => {
     const trials = pointsOf({ ...planned, seconds: 0 }, name).map((point) => secondsOfTrial(figure, point, options));
-    return trials.reduce((sum, one) => sum + one, total + SESSION_SECONDS);
+    return trials.reduce((sum, one) => sum + one, total + startsOf(planned) * SESSION_SECONDS);
   }, 0);
   return { ...planned, seconds };
 }

@@ -15,11 +15,11 @@ const percentiles = z.object({
   buckets: z.array(z.tuple([z.number(), z.number()])).exactOptional(),
 });
 
-const via = z.enum(['direct', 'relay', 'socks5', 'connect']);
+const via = z.enum(['direct', 'relay', 'socks5', 'connect', 'http']);
 
 // Loose: the load generator says more about itself than the model names, and none of it may be lost on the way.
 const load = z.looseObject({
-  mode: z.enum(['download', 'upload', 'ping', 'connect', 'fetch', 'small', 'idle', 'mixed']),
+  mode: z.enum(['download', 'upload', 'ping', 'connect', 'fetch', 'small', 'idle', 'mixed', 'http', 'web']),
   via,
   connections: z.number(),
   seconds: z.number(),
@@ -30,6 +30,9 @@ const load = z.looseObject({
   latencyUs: percentiles,
   handshakeUs: percentiles,
   responseUs: percentiles.exactOptional(),
+  fresh: z.number().exactOptional(),
+  lastSerial: z.number().exactOptional(),
+  reopened: z.number().exactOptional(),
   wire: z
     .object({ segmentsOut: z.number(), segmentsIn: z.number(), bytesOut: z.number(), bytesIn: z.number() })
     .exactOptional(),

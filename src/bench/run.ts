@@ -2,8 +2,9 @@
  * Goes through a plan: repetition by repetition, figure by figure, contestant by contestant, so that what the machine did
  * meanwhile hits all contestants of a repetition alike. Knows nothing of files and of what becomes of the trials.
  */
-import type { Bench, Session } from './figures/figure.js';
-import type { Contestant, Host, Lab, LoadResult, Point, Running, Trial } from './model.js';
+import { isDeepStrictEqual } from 'node:util';
+import type { Bench, Prime, Session } from './figures/figure.js';
+import type { Contestant, Host, Lab, LoadResult, Running, Trial } from './model.js';
 import { intervalOf, isPlannedLoad, pointsOf, secondsOfTrial, SESSION_SECONDS } from './plan.js';
 import type { Plan, PlannedFigure, PlannedLoad, PlannedOwn, RunOptions } from './plan.js';
 import { shareOfOthers } from './processor-time.js';
@@ -158,27 +159,44 @@ class Run {
   /** One contestant at all points of a figure. One that ends on the way is started again for what remains. */
   async #contestant(rep: number, planned: PlannedLoad, contestant: Contestant): Promise<void> {
     const { figure } = planned;
+    const { processors } = this.#session;
     const { lab, options, progress } = this.#setting;
     progress.at(rep, planned, contestant.name);
     let session: Session | undefined;
+    let limit = processors;
+    let primed: Prime[] = [];
     let cannotStart: string | undefined;
     try {
       for (const point of pointsOf(planned, contestant.name)) {
+        const wanted = Math.min(figure.processors?.(point) ?? processors, processors);
         const trial = { figure: figure.facts.id, rep, contestant: contestant.name, point };
         try {
           if (cannotStart !== undefined) throw new Error(cannotStart);
-          if (session?.running?.ended === true) {
+          if (session !== undefined && (session.running?.ended === true || limit !== wanted)) {
             await session.close();
             session = undefined;
           }
-          session ??= await openSession(contestant, this.#session).catch((error: unknown) => {
-            if (!(error instanceof Stopped)) cannotStart = textOf(error);
-            throw error;
-          });
+          limit = wanted;
+          if (session === undefined) {
+            session = await openSession(contestant, this.#session, limit).catch((error: unknown) => {
+              if (!(error instanceof Stopped)) cannotStart = textOf(error);
+              throw error;
+            });
+            primed = [];
+          }
+          const prime = figure.prime?.(point);
+          if (
+            prime !== undefined &&
+            contestant.via === 'http' &&
+            !primed.some((one) => isDeepStrictEqual(one, prime))
+          ) {
+            await session.prime(prime);
+            primed.push(prime);
+          }
           await figure.before?.(lab, point);
           const result = await session.run(figure.workload(point), intervalOf(figure, point, options));
           const died = session.running?.ended === true ? `it ended: ${lastWords(session.running)}` : undefined;
-          this.#report({ ...trial, ...judge(planned, point, result, died, lab.oneMachine) }, planned);
+          this.#report({ ...trial, ...judge(planned, trial, result, died, lab.oneMachine) }, planned);
         } catch (error) {
           if (error instanceof Stopped) throw error;
           this.#report({ ...trial, values: {}, failure: textOf(error) }, planned);
@@ -201,7 +219,7 @@ class Run {
 /** A trial with errors or wrong bytes has no values: what it would say about speed is not true. */
 function judge(
   { figure }: PlannedLoad,
-  point: Point,
+  { point, contestant }: Pick<Trial, 'point' | 'contestant'>,
   load: LoadResult,
   died: string | undefined,
   oneMachine: boolean,
@@ -213,6 +231,8 @@ function judge(
     ...(load.errors > 0 ? [`${counted(load.errors, 'error')} (${load.firstError})`] : []),
   ];
   if (failure.length === 0 && !load.clean) failure.push(load.firstError || 'the load generator found it not clean');
+  const flaw = failure.length === 0 ? figure.flaw?.(load, contestant) : undefined;
+  if (flaw !== undefined) failure.push(flaw);
   if (failure.length > 0) return { values: {}, load, ...shared, failure: failure.join(', ') };
   const finite = Object.entries(figure.values(load, point)).filter(([, value]) => Number.isFinite(value));
   return { values: Object.fromEntries(finite), load, ...shared };

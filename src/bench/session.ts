@@ -5,13 +5,22 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Session } from './figures/figure.js';
+import type { Prime, Session } from './figures/figure.js';
 import { ANNOUNCEMENT, parseResult, resultOf } from './load-result.js';
 import type { Contestant, Lab, LoadResult, Output, Running, Workload } from './model.js';
+import { pin, UNBOUND } from './pinning.js';
+import type { Pinning } from './pinning.js';
 import { ofProxyMachine, readTicks, waitForQuiet } from './processor-time.js';
 import type { Ticks } from './processor-time.js';
 import { abortable } from './stop.js';
-import { PROXY_PORT, routeArguments, TARGET_PORT, watchArguments, workloadArguments } from './workload.js';
+import {
+  PROXY_PORT,
+  readyArguments,
+  routeArguments,
+  TARGET_PORT,
+  watchArguments,
+  workloadArguments,
+} from './workload.js';
 
 export interface SessionSetting {
   readonly lab: Lab;
@@ -34,8 +43,15 @@ const READY_MS = 15_000;
 const READY_AGAIN_MS = 50;
 /** For connecting, warm-up's errors and the end of an upload, beyond the intervals. */
 const GRACE_MS = 30_000;
+/** To fill a cache, with a gigabyte or with thousands of small objects. */
+const PRIME_SECONDS = 60;
 
-export async function openSession(contestant: Contestant, setting: SessionSetting): Promise<Session> {
+/** @param limit processors that the contestant may use, if not all of them */
+export async function openSession(
+  contestant: Contestant,
+  setting: SessionSetting,
+  limit: number = setting.processors,
+): Promise<Session> {
   const { lab, directory, processors, signal, quietWait } = setting;
   const file = contestant.name.replace(/[^\w.-]+/g, '_');
   const scratch = `${lab.proxy.scratch}/${file}`;
@@ -47,16 +63,22 @@ export async function openSession(contestant: Contestant, setting: SessionSettin
     proxyPort: PROXY_PORT,
     targetPort: TARGET_PORT,
     scratch,
-    processors,
+    processors: Math.min(limit, processors),
   });
-  const running =
-    start === undefined
-      ? undefined
-      : await lab.proxy.start(start.command, {
-          ...(start.env === undefined ? {} : { env: start.env }),
-          log: join(logs, `${file}.log`),
-        });
-  const session = new ContestantSession(contestant, running, setting);
+  const pinning = limit < processors ? await pin(lab, setting.server, limit) : UNBOUND;
+  let running: Running | undefined;
+  try {
+    if (start !== undefined) {
+      running = await lab.proxy.start([...pinning.contestant, ...start.command], {
+        ...(start.env === undefined ? {} : { env: start.env }),
+        log: join(logs, `${file}.log`),
+      });
+    }
+  } catch (error) {
+    await pinning.release();
+    throw error;
+  }
+  const session = new ContestantSession(contestant, running, setting, pinning);
   try {
     await session.ready();
     await waitForQuiet(lab, quietWait, signal);
@@ -72,13 +94,17 @@ class ContestantSession implements Session {
   readonly running: Running | undefined;
   readonly route: readonly string[];
   readonly #setting: SessionSetting;
+  readonly #pinning: Pinning;
+  /** Responses up to this number are in the cache. */
+  #known = 0;
   #closed = false;
 
-  constructor(contestant: Contestant, running: Running | undefined, setting: SessionSetting) {
+  constructor(contestant: Contestant, running: Running | undefined, setting: SessionSetting, pinning: Pinning) {
     this.contestant = contestant;
     this.running = running;
     this.route = routeArguments(contestant.via, setting.lab.addresses);
     this.#setting = setting;
+    this.#pinning = pinning;
   }
 
   async ready(): Promise<void> {
@@ -86,15 +112,21 @@ class ContestantSession implements Session {
     let last = '';
     for (const end = Date.now() + readyMs; Date.now() < end; await abortable(sleep(READY_AGAIN_MS), signal)) {
       if (this.running?.ended === true) throw new Error(`it ended at once: ${this.#tail()}`);
-      const { out, err } = await this.generate(['--mode', 'ping', '--count', '1', '--timeout', '2'], {
-        timeoutMs: 5000,
-      });
+      const { out, err } = await this.generate(readyArguments(this.contestant.via), { timeoutMs: 5000 });
       const result = parseResult(out);
       if (result?.clean === true) return;
       last = result?.firstError ?? err.trim();
     }
     const what = [this.#tail(), last].filter((text) => text !== '').join('; ');
     throw new Error(`not ready after ${readyMs / 1000} s: ${what}`);
+  }
+
+  async prime({ count, ...workload }: Prime): Promise<void> {
+    const limits = ['--count', String(count), '--timeout', String(PRIME_SECONDS)];
+    const options = { timeoutMs: PRIME_SECONDS * 1000 + GRACE_MS };
+    const result = resultOf(await this.generate([...workloadArguments(workload), ...limits], options));
+    if (!result.clean) throw new Error(`its cache cannot be filled: ${result.firstError}`);
+    this.#known = Math.max(this.#known, result.lastSerial ?? 0);
   }
 
   async run(workload: Workload, interval?: { seconds: number; warmup: number }): Promise<LoadResult> {
@@ -104,6 +136,7 @@ class ContestantSession implements Session {
       ...workloadArguments(workload),
       ...['--seconds', String(seconds), '--warmup', String(warmup)],
       ...watchArguments(lab, server, this.running),
+      ...(this.#known > 0 ? ['--known', String(this.#known)] : []),
     ];
     const timeoutMs = (seconds + warmup) * 1000 + GRACE_MS;
     if (lab.oneMachine) return resultOf(await this.generate(args, { timeoutMs }));
@@ -126,13 +159,14 @@ class ContestantSession implements Session {
     options: { timeoutMs?: number; onError?: (text: string) => void } = {},
   ): Promise<Output> {
     const { lab, load, signal } = this.#setting;
-    return abortable(lab.client.run([load, 'run', ...this.route, ...args], options), signal);
+    return abortable(lab.client.run([...this.#pinning.load, load, 'run', ...this.route, ...args], options), signal);
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     await this.running?.stop();
+    await this.#pinning.release();
     await this.contestant.tidy?.(this.#setting.lab.proxy);
   }
 

@@ -20,12 +20,19 @@ export const REFERENCES: readonly Reference[] = [
   { name: 'HAProxy/Dante', of: ['haproxy-splice', 'dante'] },
   { name: 'SOCKS server', of: ['microsocks', 'dante'] },
   { name: 'ours-splice', of: ['ours-splice'] },
+  { name: 'nginx cache', of: ['nginx-cache', 'nginx-cache-push'] },
+  { name: 'Varnish', of: ['varnish'] },
+  { name: 'nginx proxy', of: ['nginx-proxy'] },
+  { name: 'no cache', of: ['ours-http-nocache'] },
 ];
 
-/** Who stands behind the names of references that are several. */
-export const REFERENCES_EXPLAINED = REFERENCES.filter(({ of }) => of.length > 1)
-  .map(({ name, of }) => `${name}: the better of ${of.join(' and ')}`)
-  .join('; ');
+/** Who stands behind the names of references that are several, as far as one of them has been measured; may be empty. */
+export function explainReferences(rows: readonly Pick<Row, 'contestant'>[]): string {
+  const there = new Set(rows.map(({ contestant }) => contestant));
+  return REFERENCES.filter(({ of }) => of.length > 1 && of.some((name) => there.has(name)))
+    .map(({ name, of }) => `${name}: the better of ${of.join(' and ')}`)
+    .join('; ');
+}
 
 /** A trial during which others used more than this share of the machine is marked as noisy. */
 export const NOISE = 0.05;

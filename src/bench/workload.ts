@@ -16,6 +16,7 @@ export function routeArguments(via: Via, addresses: Addresses): string[] {
     case 'direct':
       return ['--via', 'direct', '--target', target, ...source];
     case 'relay':
+    case 'http':
       return ['--via', 'direct', '--target', proxy, ...source];
     case 'socks5':
     case 'connect':
@@ -23,6 +24,12 @@ export function routeArguments(via: Via, addresses: Addresses): string[] {
     default:
       return assertNever(via);
   }
+}
+
+/** The least traffic that shows that a contestant works: never from a cache. */
+export function readyArguments(via: Via): string[] {
+  const mode = via === 'http' ? ['http', '--cold'] : ['ping'];
+  return ['--mode', ...mode, '--count', '1', '--timeout', '2'];
 }
 
 export function workloadArguments({ mode, connections, size, args = [] }: Workload): string[] {

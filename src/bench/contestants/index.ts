@@ -2,12 +2,15 @@
 import { SpliceArgumentError } from '../../errors.js';
 import type { Contestant } from '../model.js';
 import { haproxyCopy, haproxySplice } from './haproxy.js';
+import { nginxCache, nginxCachePush, nginxProxy } from './nginx-http.js';
 import { nginxStream } from './nginx.js';
 import { nodeRelay, nodeSocks } from './node.js';
+import { oursHttp } from './ours-http.js';
 import { ours } from './ours.js';
 import { router } from './router.js';
 import { dante, microsocks } from './socks-servers.js';
 import { sshDynamic } from './ssh-dynamic.js';
+import { varnish } from './varnish.js';
 
 const PEERS: readonly Contestant[] = [
   router,
@@ -19,13 +22,22 @@ const PEERS: readonly Contestant[] = [
   sshDynamic,
   nodeRelay,
   nodeSocks,
+  nginxCache,
+  nginxCachePush,
+  nginxProxy,
+  varnish,
 ];
 
+const OURS_HTTP = ['ours-http', 'ours-http-nocache'] as const;
 const OURS = ['ours-packet', 'ours-splice', 'ours-copy', 'ours-sockmap'] as const;
 
 /** @param oursArgs more arguments of splice-socks, for all of ours */
 export function allContestants(oursArgs: readonly string[] = []): Contestant[] {
-  return [...PEERS, ...OURS.flatMap((name) => ours(name, oursArgs) ?? [])];
+  return [
+    ...PEERS,
+    ...OURS.flatMap((name) => ours(name, oursArgs) ?? []),
+    ...OURS_HTTP.flatMap((name) => oursHttp(name) ?? []),
+  ];
 }
 
 /** By name, in the order of the names, or all of them. A name that nobody has throws with those that there are. */
@@ -36,7 +48,7 @@ export function chooseContestants(
   const all = allContestants(oursArgs);
   if (names === undefined) return all;
   return [...new Set(names.map((name) => name.trim()))].map((name) => {
-    const chosen = all.find((one) => one.name === name) ?? ours(name, oursArgs);
+    const chosen = all.find((one) => one.name === name) ?? oursHttp(name) ?? ours(name, oursArgs);
     if (chosen !== undefined) return chosen;
     const known = all.map((one) => one.name).join(', ');
     throw new SpliceArgumentError(

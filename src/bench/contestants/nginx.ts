@@ -4,6 +4,9 @@ import type { Contestant, Host } from '../model.js';
 import { configurationName, writeConfiguration } from './configuration.js';
 import { listenOf, programMissing, saidBy, targetOf, versionSaidBy } from './on-host.js';
 
+/** In what `nginx -v` says. */
+export const NGINX_VERSION = /nginx\/\S+/;
+
 const CONFIG = 'nginx-stream.conf';
 
 /** What `nginx -V` says of the stream module: part of the program, a file, or not there. */
@@ -30,7 +33,7 @@ export const nginxStream: Contestant = {
     const there = typeof module === 'object' ? (await host.run(['test', '-r', module.file])).code === 0 : module;
     return there ? undefined : 'nginx has no stream module: scripts/setup --bench installs it';
   },
-  version: (host) => versionSaidBy(host, ['nginx', '-v'], /nginx\/\S+/),
+  version: (host) => versionSaidBy(host, ['nginx', '-v'], NGINX_VERSION),
   async prepare(place) {
     const module = await moduleOf(place.host);
     const config = await writeConfiguration(place, CONFIG, {

@@ -16,6 +16,14 @@ export interface LoadFigure {
   workload(point: Point): Workload;
   /** How many times longer than others this point is measured; 1 if absent. */
   stretch?(point: Point): number;
+  /** What is spoken; without it any stream of bytes, which HTTP fronts do not pass on. They take part with it, and the router. */
+  readonly traffic?: 'http';
+  /** So many processors the contestant may use at this point, bound to them, and the load the others; all of them if absent. */
+  processors?(point: Point): number;
+  /** Asked for once, before the first point that needs it, of a contestant that has just been started: fills its cache. */
+  prime?(point: Point): Prime;
+  /** Why a result does not count although every byte was right; undefined if it does. */
+  flaw?(result: LoadResult, contestant: string): string | undefined;
   /** Why a contestant is not measured at a point where it cannot do what the load needs; undefined if it can. */
   omits?(contestant: string, point: Point): string | undefined;
   /** Before a point is measured, after the contestant is ready: impairments. */
@@ -24,6 +32,11 @@ export interface LoadFigure {
   after?(lab: Lab): Promise<void>;
   /** By metric. Those that are not finite are left out. */
   values(result: LoadResult, point: Point): Readonly<Record<string, number>>;
+}
+
+/** A workload with an end. */
+export interface Prime extends Workload {
+  readonly count: number;
 }
 
 /** A measurement that is not a row of load trials. */
@@ -75,6 +88,8 @@ export interface Session {
   readonly running: Running | undefined;
   /** Arguments of `splice-load run` that say how it gets to the server: --via, --target, --proxy, --source. */
   readonly route: readonly string[];
+  /** Fills its cache. Rejects unless all of it was answered. */
+  prime(prime: Prime): Promise<void>;
   /** Load through it, `--warmup` and `--seconds` as given. Rejects when the load generator prints no result. */
   run(workload: Workload, interval?: { readonly seconds: number; readonly warmup: number }): Promise<LoadResult>;
   /** The load generator with arguments of one's own behind the route, on the client. */

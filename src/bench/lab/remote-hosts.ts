@@ -84,6 +84,12 @@ class RemoteHosts implements Lab {
   async #check(host: SshHost, sum: string): Promise<void> {
     const where = `the ${host.name} host (${host.destination})`;
     const user = await host.run(['id', '-u']);
+    if (user.code !== 0) {
+      throw new SpliceError(
+        'ERR_SPLICE_SYSTEM',
+        `${where} does not answer: ${user.err.trim() || 'no word within the time'}`,
+      );
+    }
     if (user.out.trim() !== '0') {
       throw new SpliceError(
         'ERR_SPLICE_SYSTEM',

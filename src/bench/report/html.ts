@@ -101,7 +101,13 @@ function contestantsTable({ results, href }: Page): string {
     const name = `<code>${e(path)}</code>`;
     return address === undefined ? name : `<a href="${e(address)}">${name}</a>`;
   };
-  const reached = { direct: 'routed', relay: 'fixed target', socks5: 'SOCKS5', connect: 'HTTP CONNECT' } as const;
+  const reached = {
+    direct: 'routed',
+    relay: 'fixed target',
+    socks5: 'SOCKS5',
+    connect: 'HTTP CONNECT',
+    http: 'HTTP',
+  } as const;
   const lines = results.contestants.map(
     ({ name, title, via, version, config: path }) =>
       `<tr${name.startsWith('ours-') ? ' class="ours"' : ''}><th scope="row" class="n">${dot(name)}${e(name)}</th>` +

@@ -1,7 +1,7 @@
 /** What was measured, where and how, in words: the head of every report. Pure. */
 import { humanBytes, humanTime } from '../../cli/format.js';
 import type { Results } from '../model.js';
-import { NOISE, REFERENCES_EXPLAINED } from '../statistics.js';
+import { NOISE, explainReferences } from '../statistics.js';
 
 export type Fact = readonly [what: string, value: string];
 
@@ -22,7 +22,8 @@ export function machineFacts({ machine, symsplice, begun, seconds }: Results): F
   ];
 }
 
-export function methodFacts({ method }: Results): Fact[] {
+export function methodFacts({ method, rows }: Results): Fact[] {
+  const references = explainReferences(rows);
   return [
     ['Repetitions', `${method.repetitions}, interleaved: every contestant once, then every contestant again`],
     [
@@ -31,7 +32,7 @@ export function methodFacts({ method }: Results): Fact[] {
     ],
     ['Hosts', `${method.hosts.join(', ')}; IPv${method.family}`],
     ['Ratios', 'formed inside each repetition, then summarized'],
-    ['References', REFERENCES_EXPLAINED],
+    ...(references === '' ? [] : [['References', references] as const]),
     ['Numbers', 'median [least-greatest] of the repetitions'],
     ['~', `other processes used more than ${NOISE * 100} % of the machine during at least one of the trials`],
     ['!', 'at least one of the trials failed and counts for nothing; the reasons stand below the tables'],

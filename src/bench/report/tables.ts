@@ -1,7 +1,7 @@
 /** Tables as text for a terminal and as markdown. Called when a run is over and by `splice-bench report`. */
 import { printable, renderTable } from '../../cli/format.js';
 import type { FigureFacts, Results } from '../model.js';
-import { REFERENCES_EXPLAINED } from '../statistics.js';
+import { explainReferences } from '../statistics.js';
 import { type Grid, gridsOf, notesOf } from './grids.js';
 import { formatTitle } from './numbers.js';
 
@@ -89,12 +89,13 @@ export function formatFigure(figure: FigureFacts, results: Pick<Results, 'rows'>
 }
 
 /** What stands in more than one table. */
-const READING =
-  'Median [least-greatest] of the repetitions. Ratios are formed inside each repetition. ' + `${REFERENCES_EXPLAINED}.`;
+const READING = 'Median [least-greatest] of the repetitions. Ratios are formed inside each repetition.';
 
 /** All figures for a terminal. */
 export function formatReport(results: Pick<Results, 'rows' | 'figures'>): string {
-  return `${results.figures.map((figure) => formatFigure(figure, results)).join('\n\n')}\n${READING}\n`;
+  const references = explainReferences(results.rows);
+  const reading = references === '' ? READING : `${READING} ${references}.`;
+  return `${results.figures.map((figure) => formatFigure(figure, results)).join('\n\n')}\n${reading}\n`;
 }
 
 /** One figure as markdown; `picture` is the address of its picture, if there is one. */

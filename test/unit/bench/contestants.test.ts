@@ -71,6 +71,65 @@ describe('choosing', () => {
   });
 });
 
+/** A host that has memory and says no more. */
+const roomyHost = (availableKb: number): Host => ({
+  ...host,
+  links: {},
+  scratch,
+  run: async (command) =>
+    command.includes('/proc/meminfo') ? { out: `${availableKb}\n`, err: '', code: 0 } : host.run(command),
+  start: bareHost.start,
+});
+
+describe('HTTP fronts', () => {
+  const start = async (name: string, processors: number, availableKb = 16 * 2 ** 20): Promise<string> => {
+    const at = { ...place(), host: roomyHost(availableKb), processors };
+    return (await named(name).prepare(at))!.command.join(' ');
+  };
+
+  test('caches have the same room, in memory of their own', async () => {
+    const tmpfs = /in-memory\.sh \S+ (\d+)m /;
+    const [nginx, ours] = [await start('nginx-cache', 1), await start('ours-http', 1)];
+    expect(nginx.match(tmpfs)?.[1]).toBe('8192');
+    expect(ours.match(tmpfs)?.[1]).toBe('8192');
+    expect(ours).toContain('--cache-size 5461m');
+    expect(readFileSync(path.join(scratch, 'nginx-cache.conf'), 'utf8')).toContain('max_size=5461m');
+    expect(await start('varnish', 1)).toMatch(/varnish\.sh \S+ \S+ 0\.0\.0\.0:1080 5461 1$/);
+    expect(await start('ours-http', 1, 100 * 2 ** 20)).toContain('--cache-size 8192m');
+  });
+
+  test('too little memory is a reason, with a next step', async () => {
+    for (const name of ['nginx-cache', 'nginx-cache-push'])
+      expect(
+        await named(name).missing({ ...roomyHost(4 * 2 ** 20), run: async () => ({ out: '', err: '', code: 0 }) }),
+      ).toMatch(/a cache needs 2048 MiB here.*use a machine with more memory/);
+  });
+
+  test('a worker for each processor; each of ours has its share of the cache for itself', async () => {
+    const ours = await start('ours-http', 2);
+    expect(ours).toMatch(/--cache-max-object 2730m --workers 2 --no-access-log$/);
+    await start('nginx-cache', 2);
+    expect(readFileSync(path.join(scratch, 'nginx-cache.conf'), 'utf8')).toContain('worker_processes 2;');
+  });
+
+  test('nginx with and without tcp_nopush', async () => {
+    const config = async (name: string): Promise<string> => {
+      await start(name, 1);
+      return readFileSync(path.join(scratch, 'nginx-cache.conf'), 'utf8');
+    };
+    expect(await config('nginx-cache')).toContain('tcp_nopush on;');
+    expect(await config('nginx-cache-push')).toContain('tcp_nopush off;');
+  });
+
+  test('ours without a cache, and with arguments of its own', async () => {
+    expect(await start('ours-http-nocache', 1)).toMatch(
+      /splice-http\.js --listen 0\.0\.0\.0:1080 --origin http:\/\/10\.0\.2\.2:7000 --no-cache --workers 1 --no-access-log$/,
+    );
+    expect(named('ours-http --cache-memory  1m')).toMatchObject({ name: 'ours-http --cache-memory 1m', via: 'http' });
+    expect(await start('ours-http --cache-memory 1m', 1)).toMatch(/--cache-memory 1m$/);
+  });
+});
+
 describe('starting', () => {
   test('nothing runs for the router', async () => expect(await named('router').prepare(place())).toBeUndefined());
 

@@ -55,6 +55,8 @@ export interface Asked {
 }
 
 export interface FakeLab extends Lab {
+  /** Caches that were filled: `NAME COUNT`. */
+  readonly primes: string[];
   /** `up NAME`, `down NAME`, `load NAME ARGS`, `loss SHARE`, `close`. */
   readonly done: string[];
 }
@@ -65,11 +67,14 @@ export function fakeLab(
   { oneMachine = true, family = 4 }: { oneMachine?: boolean; family?: Family } = {},
 ): FakeLab {
   const done: string[] = [];
+  const primes: string[] = [];
   let up: { name: string; ended: boolean } | undefined;
   const trials = new Map<string, number>();
 
   const generate = async (args: readonly string[]): Promise<string> => {
     const contestant = up?.name ?? 'router';
+    const count = argument(args, '--count');
+    if (args.includes('--count') && count !== '1') primes.push(`${contestant} ${count}`);
     if (args.includes('--count')) return JSON.stringify(loadResult({ mode: 'ping', clean: up?.ended !== true }));
     const trial = trials.get(contestant) ?? 0;
     trials.set(contestant, trial + 1);
@@ -84,16 +89,18 @@ export function fakeLab(
     links: name === 'client' ? { proxy: 'toprx' } : {},
     scratch: `/scratch/${name}`,
     async run(command, options): Promise<Output> {
-      const [program, ...args] = command;
+      // The load generator may be bound to some processors.
+      const [program, ...args] = command[0] === 'taskset' && command.includes('LOAD') ? command.slice(3) : command;
       if (program === 'LOAD') {
         options?.onError?.('measuring\n');
         return { out: await generate(args), err: '', code: 0 };
       }
+      if (program === 'sed') return { out: '0-5\n', err: '', code: 0 };
       if (program === 'nproc') return { out: name === 'proxy' ? '6\n' : '1\n', err: '', code: 0 };
       return { out: 'cpu 0 0 0 0 0 0 0 0 0 0\n', err: '', code: 0 };
     },
     start(command): Promise<Running> {
-      const own = { name: command.join(' '), ended: false };
+      const own = { name: (command[0] === 'taskset' ? command.slice(3) : command).join(' '), ended: false };
       if (name === 'proxy') {
         done.push(`up ${own.name}`);
         up = own;
@@ -118,6 +125,7 @@ export function fakeLab(
 
   return {
     done,
+    primes,
     client: host('client'),
     proxy: host('proxy'),
     server: host('server'),

@@ -1,14 +1,14 @@
 /** The figures of the papers: complete, and small enough. */
 import { describe, expect, test } from 'vitest';
 import { chooseContestants } from '../../../src/bench/contestants/index.js';
-import { chooseFigures, FIGURES } from '../../../src/bench/figures/index.js';
+import { chooseFigures, FIGURES, HTTP_FIGURES } from '../../../src/bench/figures/index.js';
 import type { Figure, LoadFigure } from '../../../src/bench/figures/figure.js';
 import { makePlan } from '../../../src/bench/plan.js';
 import type { Plan } from '../../../src/bench/plan.js';
 import { benchOptions } from '../../../src/cli/bench-options.js';
 import { fakeContestant, fakeLab, loadResult } from './fake-lab.js';
 
-const loads = FIGURES.filter((figure): figure is LoadFigure => figure.kind === 'load');
+const loads = [...FIGURES, ...HTTP_FIGURES].filter((figure): figure is LoadFigure => figure.kind === 'load');
 
 const plan = (quick: boolean): Promise<Plan> =>
   makePlan(chooseFigures(undefined, quick), benchOptions({ quick, family: 4 }), fakeLab().proxy, (names) =>
@@ -18,7 +18,8 @@ const plan = (quick: boolean): Promise<Plan> =>
 describe('figures', () => {
   test('a to h, in order, no name twice', () => {
     expect(FIGURES.map(({ facts }) => facts.letter).join('')).toBe('abcdefgh');
-    expect(new Set(FIGURES.map(({ facts }) => facts.id)).size).toBe(8);
+    expect(HTTP_FIGURES.map(({ facts }) => facts.letter).join('')).toBe('ijkl');
+    expect(new Set([...FIGURES, ...HTTP_FIGURES].map(({ facts }) => facts.id)).size).toBe(12);
   });
 
   test.each(loads.map((figure) => [figure.facts.id, figure] as const))(
@@ -31,7 +32,10 @@ describe('figures', () => {
         for (const point of points) {
           expect(Object.keys(point)).toEqual(figure.facts.axes.map(({ id }) => id));
           expect(figure.workload(point).connections).toBeGreaterThan(0);
-          const values = figure.values(loadResult({ operations: 1000, responseUs: loadResult().latencyUs }), point);
+          const values = figure.values(
+            loadResult({ operations: 1000, perSecond: 4000, responseUs: loadResult().latencyUs }),
+            point,
+          );
           expect(Object.keys(values)).toEqual(figure.facts.metrics.map(({ id }) => id));
           for (const [metric, value] of Object.entries(values)) expect(value, metric).toBeGreaterThan(0);
         }
@@ -51,12 +55,13 @@ describe('figures', () => {
   });
 
   test('whoever takes part by default is known', () => {
-    const names = FIGURES.flatMap((figure) => [true, false].flatMap((quick) => figure.contestants(quick)));
+    const all = [...FIGURES, ...HTTP_FIGURES];
+    const names = all.flatMap((figure) => [true, false].flatMap((quick) => figure.contestants(quick)));
     expect(() => chooseContestants([...new Set(names)], [])).not.toThrow();
   });
 
   test('a quick figure asks nobody and nothing that a full one does not, too', () => {
-    for (const figure of FIGURES) {
+    for (const figure of [...FIGURES, ...HTTP_FIGURES]) {
       expect(figure.contestants(false)).toEqual(expect.arrayContaining([...figure.contestants(true)]));
       if (figure.kind === 'load')
         expect(figure.points(false)).toEqual(expect.arrayContaining([...figure.points(true)]));
@@ -66,6 +71,46 @@ describe('figures', () => {
   test('every backend of ours is in a quick run', () => {
     const names = FIGURES.flatMap((figure) => figure.contestants(true));
     expect(names).toEqual(expect.arrayContaining(['ours-packet', 'ours-splice', 'ours-copy', 'ours-sockmap']));
+  });
+});
+
+describe('HTTP caches', () => {
+  const figure = (id: string): LoadFigure => chooseFigures([id], false)[0] as LoadFigure;
+
+  test('points of one number of processors stand together: each change is a new start', () => {
+    for (const one of HTTP_FIGURES as readonly LoadFigure[]) {
+      const numbers = one.points(false).map((point) => one.processors?.(point) ?? NaN);
+      expect([...new Set(numbers)]).toEqual([1, 2]);
+      expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
+    }
+  });
+
+  test('a hit is a copy: a cache that asks the origin has not been measured, who keeps nothing may', () => {
+    const flaw = (fresh: number, contestant: string): string | undefined =>
+      figure('hit-small').flaw?.(loadResult({ fresh, operations: 10_000 }), contestant);
+    expect(flaw(10, 'varnish')).toBeUndefined();
+    expect(flaw(11, 'varnish')).toBe('11 of 10000 responses came from the origin, not from the cache');
+    expect(flaw(11, 'ours-http --cache-memory 1m')).toBeDefined();
+    for (const name of ['router', 'nginx-proxy', 'ours-http-nocache --workers 2'])
+      expect(flaw(10_000, name)).toBeUndefined();
+  });
+
+  test('a head of a transfer that was cut off counts, too', () => {
+    expect(figure('hit-bulk').flaw?.(loadResult({ fresh: 1, operations: 0 }), 'nginx-cache')).toBeDefined();
+    expect(figure('hit-bulk').flaw?.(loadResult({ fresh: 0, operations: 0 }), 'nginx-cache')).toBeUndefined();
+  });
+
+  test('times of a mixed load need the rate: behind it, they say how long the queue was', () => {
+    const values = (perSecond: number): string[] =>
+      Object.keys(figure('mixed-web').values(loadResult({ perSecond }), { processors: 1, rate: 1000 }));
+    expect(values(971)).toEqual(figure('mixed-web').facts.metrics.map(({ id }) => id));
+    expect(values(969)).toEqual(['proxyUs', 'cpuUs', 'perSecond']);
+  });
+
+  test('large objects are primed wherever the connections may end', () => {
+    const prime = (processors: number): unknown => figure('hit-bulk').prime?.({ processors, connections: 1 });
+    expect(prime(1)).toMatchObject({ count: 1, connections: 1 });
+    expect(prime(2)).toMatchObject({ count: 8, connections: 8 });
   });
 });
 
@@ -81,6 +126,13 @@ describe('choosing', () => {
     expect(ids(chooseFigures(undefined, true))).not.toContain('segment-stages');
     expect(ids(chooseFigures(undefined, false))).toContain('segment-stages');
     expect(ids(chooseFigures(['segment-stages'], true))).toEqual(['segment-stages']);
+  });
+
+  test('HTTP caches: only when named, all of them by one word', () => {
+    expect(ids(chooseFigures(undefined, false))).not.toContain('hit-bulk');
+    expect(ids(chooseFigures(['http', 'b', 'k'], false))).toEqual([
+      ...['throughput', 'hit-bulk', 'miss-bulk', 'hit-small', 'mixed-web'],
+    ]);
   });
 
   test('an unknown one is a mistake that lists those that are there', () => {
@@ -103,8 +155,9 @@ describe('plan', () => {
         ),
       );
     const options = benchOptions({ family: 4, only: ['router', 'dante'] });
-    const both = await makePlan(loads, options, fakeLab().proxy, (names) => names.map((name) => fakeContestant(name)));
-    const { contestants, leftOut, seconds } = await makePlan(loads, options, fakeLab().proxy, choose);
+    const relays = loads.filter(({ traffic }) => traffic === undefined);
+    const both = await makePlan(relays, options, fakeLab().proxy, (names) => names.map((name) => fakeContestant(name)));
+    const { contestants, leftOut, seconds } = await makePlan(relays, options, fakeLab().proxy, choose);
     expect(contestants.map(({ name }) => name)).toEqual(['router']);
     expect(leftOut).toEqual([{ contestant: 'dante', reason: 'apt-get install dante-server' }]);
     expect(seconds).toBeCloseTo(both.seconds / 2);
@@ -131,6 +184,20 @@ describe('plan', () => {
     const ids = figures.map(({ figure }) => figure.facts.id);
     expect(ids).toContain('idle-memory');
     expect(ids).not.toContain('segment-cost');
+  });
+
+  test('HTTP fronts take part where HTTP is spoken, and nowhere else; the router everywhere', async () => {
+    const options = benchOptions({ family: 4, only: ['router', 'nginx-cache', 'dante'] });
+    const { figures } = await makePlan(loads, options, fakeLab().proxy, (names) =>
+      names.map((name) => fakeContestant(name, name === 'nginx-cache' ? { via: 'http' } : {})),
+    );
+    for (const { figure, contestants } of figures) {
+      const expected = HTTP_FIGURES.includes(figure) ? ['router', 'nginx-cache'] : ['router', 'dante'];
+      expect(
+        contestants.map(({ name }) => name),
+        figure.facts.id,
+      ).toEqual(expected);
+    }
   });
 
   test('nobody left: a failure that says why', async () => {

@@ -146,7 +146,7 @@ describe('limits', () => {
   });
 
   test.each([
-    [['--mode', 'nothing'], /--mode must be .* or mixed: nothing/],
+    [['--mode', 'nothing'], /--mode must be .* or web: nothing/],
     [['--mode', 'ping', '--via', 'http'], /--via must be direct, socks5 or connect: http/],
     [['--mode', 'ping', '--count', '1', '--via', 'connect'], /--proxy with a numeric host/],
     [['--mode', 'ping', '--connections', '16385'], /--connections must be a number from 1 to 16384: 16385/],

@@ -63,6 +63,61 @@ async function runFigures(
 const brief = ({ figure: id, rep, contestant, point }: Trial): string =>
   `${rep} ${id} ${contestant} ${Object.values(point).join()}`;
 
+describe('processors and primes', () => {
+  const http = (name: string): Contestant => fakeContestant(name, { via: name === 'router' ? 'direct' : 'http' });
+  const figureOf = (part: Partial<LoadFigure>): LoadFigure =>
+    figure('x', [1, 8], {
+      traffic: 'http',
+      contestants: () => ['router', 'A'],
+      points: () => [1, 2].flatMap((processors) => [1, 8].map((connections) => ({ processors, connections }))),
+      processors: (point) => Number(point['processors']),
+      ...part,
+    });
+  const one = { repetitions: 1 };
+
+  test('a new start for each number of processors, bound to as many, with the load on the rest', async () => {
+    const lab = fakeLab();
+    const commands: string[][] = [];
+    const { start } = lab.proxy;
+    lab.proxy.start = (command, options) => {
+      commands.push([...command]);
+      return start.call(lab.proxy, command, options);
+    };
+    await runFigures(lab, [figureOf({})], { options: one, choose: http });
+    expect(commands).toEqual([
+      ['taskset', '-c', '5', 'A'],
+      ['taskset', '-c', '4,5', 'A'],
+    ]);
+    expect(lab.done.filter((line) => line.startsWith('load A'))).toHaveLength(4);
+  });
+
+  test('a cache is filled once for each start, and the router has none', async () => {
+    const lab = fakeLab();
+    const { trials } = await runFigures(
+      lab,
+      [figureOf({ prime: () => ({ mode: 'http', connections: 3, count: 7 }) })],
+      { options: one, choose: http },
+    );
+    expect(trials.every(({ failure }) => failure === undefined)).toBe(true);
+    expect(lab.primes).toEqual(['A 7', 'A 7']);
+  });
+
+  test('a result with a flaw has no values', async () => {
+    const { trials } = await runFigures(
+      fakeLab(),
+      [figureOf({ flaw: (_load, contestant) => (contestant === 'A' ? 'not from the cache' : undefined) })],
+      { options: one, choose: http },
+    );
+    const failures = trials.map(({ contestant, failure, values }) => [
+      contestant,
+      failure,
+      Object.keys(values).length > 0,
+    ]);
+    expect(failures.slice(0, 4)).toEqual(Array(4).fill(['router', undefined, true]));
+    expect(failures.slice(4)).toEqual(Array(4).fill(['A', 'not from the cache', false]));
+  });
+});
+
 describe('order', () => {
   test('repetition, figure, contestant, points: interleaved, one contestant at a time', async () => {
     const lab = fakeLab();

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { figuresOfModes } from '../../../src/bench/modes.js';
 import { allSeconds, busySeconds, idleShare, parseTicks } from '../../../src/bench/processor-time.js';
-import { routeArguments, watchArguments, workloadArguments } from '../../../src/bench/workload.js';
+import { readyArguments, routeArguments, watchArguments, workloadArguments } from '../../../src/bench/workload.js';
 import { argument, fakeLab, loadResult } from './fake-lab.js';
 
 const { addresses } = fakeLab();
@@ -11,6 +11,7 @@ describe('arguments', () => {
   test.each([
     ['direct', 'direct', '10.0.2.2:7000', undefined],
     ['relay', 'direct', '10.0.1.1:1080', undefined],
+    ['http', 'direct', '10.0.1.1:1080', undefined],
     ['socks5', 'socks5', '10.0.2.2:7000', '10.0.1.1:1080'],
     ['connect', 'connect', '10.0.2.2:7000', '10.0.1.1:1080'],
   ] as const)('the way %s', (via, said, target, proxy) => {
@@ -28,6 +29,11 @@ describe('arguments', () => {
     expect(workloadArguments({ mode: 'fetch', connections: 1, size: 1024 })).toEqual(
       '--mode fetch --connections 1 --size 1024'.split(' '),
     );
+  });
+
+  test('ready: a round trip, or a response that no cache can have', () => {
+    expect(readyArguments('socks5').join(' ')).toBe('--mode ping --count 1 --timeout 2');
+    expect(readyArguments('http').join(' ')).toBe('--mode http --cold --count 1 --timeout 2');
   });
 
   test('processes are watched on one machine only', async () => {
