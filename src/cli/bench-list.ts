@@ -1,5 +1,5 @@
 /** `splice-bench list`: who and what can be measured here. Starts nothing. */
-import { FIGURES, MORE_FIGURES } from '../bench/figures/index.js';
+import { FIGURES, HTTP_FIGURES, MORE_FIGURES } from '../bench/figures/index.js';
 import { KINDS } from '../bench/modes.js';
 import { BENCH_EXIT } from './bench-context.js';
 import type { BenchContext, BenchExitCode } from './bench-context.js';
@@ -15,9 +15,13 @@ export async function list({ chooseContestants, localHost, environment }: BenchC
     }),
   );
   stdout.write(renderTable([{ head: 'contestant' }, { head: 'on this machine' }, { head: '' }], contestants));
-  const facts = [...FIGURES, ...MORE_FIGURES].map((figure) => {
+  const when = new Map([
+    ...MORE_FIGURES.map((figure) => [figure, ' (with --quick only if it is named)'] as const),
+    ...HTTP_FIGURES.map((figure) => [figure, ' (only if it is named, or with --figures http)'] as const),
+  ]);
+  const facts = [...FIGURES, ...MORE_FIGURES, ...HTTP_FIGURES].map((figure) => {
     const { letter, id, title } = figure.facts;
-    return [letter, id, FIGURES.includes(figure) ? title : `${title} (with --quick only if it is named)`];
+    return [letter, id, `${title}${when.get(figure) ?? ''}`];
   });
   stdout.write(`\n${renderTable([{ head: '' }, { head: 'figure' }, { head: '' }], facts)}`);
   const modes = Object.entries(KINDS).map(([name, { about }]) => [

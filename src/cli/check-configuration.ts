@@ -1,4 +1,4 @@
-/** `splice-socks --check`: reads everything that a start would read, says how each part is, and starts nothing. */
+/** `--check`: reads everything that a start would read, says how each part is, and starts nothing. */
 import { formatAddress } from '../server/config.js';
 import type { SocksConfig } from '../server/config.js';
 import { EXIT } from './environment.js';
@@ -12,34 +12,49 @@ export interface FileChecks {
   readonly rules: CheckFile;
 }
 
-export async function checkConfiguration(
+/** One thing that a configuration names. */
+export interface ConfigurationPart {
+  readonly name: string;
+  /** Reads it as the server would; resolves with a few words about it, rejects with the mistake. */
+  check(): Promise<string>;
+}
+
+export function checkConfiguration(
   readConfig: () => Promise<SocksConfig>,
   checks: FileChecks,
   stdout: Output,
 ): Promise<ExitCode> {
+  const describe = ({ config, listen, backend }: SocksConfig): string =>
+    `${config ?? 'flags and defaults'}: listens on ${listen.map(formatAddress).join(', ')}, backend ${backend}`;
+  const parts = (config: SocksConfig): ConfigurationPart[] =>
+    (['users', 'rules'] as const).flatMap((name) => {
+      const path = config[name];
+      if (path === undefined) return [];
+      return [{ name, check: async () => `${path}: ${await checks[name](path, config)}` }];
+    });
+  return checkParts(readConfig, describe, parts, stdout);
+}
+
+/** The configuration itself, and then what it names, each of them although another is wrong. */
+export async function checkParts<Config>(
+  readConfig: () => Promise<Config>,
+  describe: (config: Config) => string,
+  partsOf: (config: Config) => readonly ConfigurationPart[],
+  stdout: Output,
+): Promise<ExitCode> {
   let code: ExitCode = EXIT.ok;
-  const part = async <T>(name: string, work: () => Promise<readonly [T, string]>): Promise<T | undefined> => {
+  const tell = async (name: string, check: () => Promise<string>): Promise<void> => {
     try {
-      const [result, summary] = await work();
-      stdout.write(`${name.padEnd(13)} ok     ${summary}\n`);
-      return result;
+      stdout.write(`${name.padEnd(13)} ok     ${await check()}\n`);
     } catch (error) {
       code = EXIT.failure;
       const message = error instanceof Error ? error.message : String(error);
       for (const line of message.split('\n')) stdout.write(`${name.padEnd(13)} wrong  ${line}\n`);
-      return undefined;
     }
   };
 
-  const config = await part('configuration', async () => {
-    const read = await readConfig();
-    const addresses = read.listen.map(formatAddress).join(', ');
-    return [read, `${read.config ?? 'flags and defaults'}: listens on ${addresses}, backend ${read.backend}`] as const;
-  });
-  for (const name of ['users', 'rules'] as const) {
-    const path = config?.[name];
-    if (config === undefined || path === undefined) continue;
-    await part(name, async () => [undefined, `${path}: ${await checks[name](path, config)}`] as const);
-  }
+  let config: Config | undefined;
+  await tell('configuration', async () => describe((config = await readConfig())));
+  if (config !== undefined) for (const part of partsOf(config)) await tell(part.name, () => part.check());
   return code;
 }

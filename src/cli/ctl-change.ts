@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { askControl } from '../control/control-client.js';
 import { SpliceError } from '../errors.js';
-import { chooseSockets } from './ctl-context.js';
+import { chooseTargets } from './ctl-context.js';
 import type { CtlContext } from './ctl-context.js';
 import { EXIT, printError } from './environment.js';
 import type { ExitCode } from './environment.js';
@@ -16,13 +16,7 @@ export interface ChangeOptions {
 const problem = z.object({ error: z.string() });
 
 export async function change(context: CtlContext, verb: 'drain' | 'reload', options: ChangeOptions): Promise<ExitCode> {
-  const sockets = await chooseSockets(context, options.control);
-  if (sockets.length > 1 && !options.all) {
-    throw new SpliceError(
-      'ERR_SPLICE_ARGUMENT',
-      `${sockets.length} servers are running; name one with --control, or take --all:\n${sockets.map((s) => `  ${s}`).join('\n')}`,
-    );
-  }
+  const sockets = await chooseTargets(context, options);
   const { stdout, stderr } = context.environment;
   let code: ExitCode = EXIT.ok;
   for (const path of sockets) {

@@ -1,12 +1,13 @@
 /** What the subcommands of splice-ctl share: finding servers, asking them, and how a failure ends. */
 import { z } from 'zod';
 import { askControl, findControlSockets } from '../control/control-client.js';
-import type { Surroundings } from '../control/control-directory.js';
+import type { ServerKind, Surroundings } from '../control/control-directory.js';
 import { controlDirectories } from '../control/control-directory.js';
 import type { FlowsAnswer, StatsAnswer } from '../control/control-server.js';
 import type { Capability } from '../engine/doctor.js';
 import { SpliceError } from '../errors.js';
 import type { PacketRemains } from '../native.js';
+import { httpShape, problemShape } from './ctl-http-shapes.js';
 import type { Environment } from './environment.js';
 
 export interface CtlParts {
@@ -22,15 +23,33 @@ export interface CtlContext extends CtlParts {
   readonly environment: Environment;
 }
 
-/** The socket asked for, or those of all living servers. @throws SpliceError if no server runs. */
-export async function chooseSockets(context: CtlContext, control: string | undefined): Promise<string[]> {
+/** For what changes something: the one server, or all of them if that is said. @throws SpliceError if it is not clear. */
+export async function chooseTargets(
+  context: CtlContext,
+  { control, all }: { readonly control: string | undefined; readonly all: boolean },
+  kinds?: readonly ServerKind[],
+): Promise<string[]> {
+  const sockets = await chooseSockets(context, control, kinds);
+  if (sockets.length === 1 || all) return sockets;
+  throw new SpliceError(
+    'ERR_SPLICE_ARGUMENT',
+    `${sockets.length} servers are running; name one with --control, or take --all:\n${sockets.map((s) => `  ${s}`).join('\n')}`,
+  );
+}
+
+/** The socket asked for, or those of all living servers of these kinds. @throws SpliceError if no server runs. */
+export async function chooseSockets(
+  context: CtlContext,
+  control: string | undefined,
+  kinds: readonly ServerKind[] = ['socks', 'http'],
+): Promise<string[]> {
   if (control !== undefined) return [control];
-  const sockets = await findControlSockets(context.surroundings);
+  const sockets = await findControlSockets(context.surroundings, kinds);
   if (sockets.length > 0) return sockets;
   const places = controlDirectories(context.surroundings).join(', ');
   throw new SpliceError(
     'ERR_SPLICE_SYSTEM',
-    `no running splice-socks found in ${places}; start one, or name its socket with --control PATH`,
+    `no running ${kinds.map((kind) => `splice-${kind}`).join(' or ')} found in ${places}; start one, or name its socket with --control PATH`,
   );
 }
 
@@ -98,17 +117,27 @@ const statsShape = z.object({
   descriptorLimit: z.number(),
   totals: totalsShape,
   packet: packetShape.optional(),
+  http: httpShape.optional(),
 });
 
 export const askFlows = (path: string): Promise<FlowsAnswer> => ask(path, '/flows', flowsShape);
 export const askStats = (path: string): Promise<StatsAnswer> => ask(path, '/stats', statsShape);
 
-async function ask<Answer>(path: string, route: string, shape: z.ZodType<Answer>): Promise<Answer> {
-  const { status, value } = await askControl(path, 'GET', route);
+/** What a server answers to a question. @throws SpliceError with its own words, or when it is another version's answer. */
+export async function ask<Answer>(
+  path: string,
+  route: string,
+  shape: z.ZodType<Answer>,
+  post?: unknown,
+): Promise<Answer> {
+  const { status, value } = await askControl(path, post === undefined ? 'GET' : 'POST', route, post);
   const answer = shape.safeParse(value);
   if (status === 200 && answer.success) return answer.data;
+  const said = problemShape.safeParse(value);
   throw new SpliceError(
     'ERR_SPLICE_SYSTEM',
-    `control socket ${path}: the answer to ${route} is not understood (status ${status}); are server and splice-ctl of one version?`,
+    said.success
+      ? `${path}: ${said.data.error}; ${said.data.next}`
+      : `control socket ${path}: the answer to ${route} is not understood (status ${status}); are server and splice-ctl of one version?`,
   );
 }

@@ -3,11 +3,13 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { SpliceError } from '../errors.js';
 import { PIN_DIRECTORY } from '../engine/packet-options.js';
 import { parseDirectoryOrNone, parseDuration } from '../server/config-values.js';
+import { cache, type CacheOptions } from './ctl-cache.js';
 import { change } from './ctl-change.js';
 import type { CtlContext, CtlParts } from './ctl-context.js';
 import { doctor } from './ctl-doctor.js';
 import { flows } from './ctl-flows.js';
 import { passwd } from './ctl-passwd.js';
+import { purge, type PurgeOptions } from './ctl-purge.js';
 import { stats } from './ctl-stats.js';
 import { uninstall } from './ctl-uninstall.js';
 import { EXIT, EXIT_HELP } from './environment.js';
@@ -16,13 +18,15 @@ import { endedBy } from './failure.js';
 import { VERSION } from './version.js';
 
 const EXAMPLES = `
-Nouns (doctor, flows, stats) only read; verbs (drain, reload, passwd, uninstall) change something.
+Nouns (doctor, flows, stats, cache) only read; verbs (drain, reload, purge, passwd, uninstall) change something.
 Without --control the sockets of all running servers are found.
 
 Examples:
   $ splice-ctl doctor                               what this machine can do, what is missing, what to do
   $ splice-ctl flows --json | jq length             how many flows live
   $ splice-ctl flows --watch                        the same every second, until Ctrl-C
+  $ splice-ctl cache https://example.com/logo.png   what is stored of it, and how fresh it is
+  $ splice-ctl purge --prefix https://example.com/static/
   $ splice-ctl passwd --file /etc/symsplice/users alice
   $ echo "$PASSWORD" | splice-ctl passwd alice      print the line instead, for some other tool
   $ splice-ctl drain --control /run/symsplice/socks.sock
@@ -109,6 +113,24 @@ function buildProgram(context: CtlContext, finished: (code: ExitCode) => void): 
     .action(async (options: SocketOptions) =>
       finished(await stats(context, { json: options.json === true, control: options.control })),
     );
+  program
+    .command('cache')
+    .description('Show the cache of each splice-http, or what is stored there under a URL.')
+    .argument('[URL]', 'as clients ask for it, with http:// or https://')
+    .addOption(json())
+    .addOption(control())
+    .action(async (url: string | undefined, options: CacheOptions) => finished(await cache(context, url, options)));
+  program
+    .command('purge')
+    .description('Take out of the cache of a splice-http: a URL with all its variants, or more.')
+    .argument('[URL]', 'as clients ask for it, with http:// or https://')
+    .addOption(new Option('--prefix <URL>', 'Every URL that begins so.'))
+    .addOption(new Option('--tag <TAG>', 'Everything that its origin has marked with this tag.'))
+    .addOption(new Option('--everything', 'The whole cache.'))
+    .addOption(new Option('--soft', 'Keep it as stale: to be validated, or sent where stale answers may be.'))
+    .addOption(control())
+    .addOption(all())
+    .action(async (url: string | undefined, options: PurgeOptions) => finished(await purge(context, url, options)));
   for (const [verb, description] of [
     ['drain', 'Stop accepting, let flows end until the drain timeout, then exit.'],
     ['reload', 'Read configuration, users and rules again; on a mistake the old ones stay.'],

@@ -3,6 +3,7 @@ import { askStats, chooseSockets } from './ctl-context.js';
 import type { CtlContext } from './ctl-context.js';
 import type { PacketSnapshot } from '../engine/packet-snapshot.js';
 import type { StatsAnswer } from '../control/control-server.js';
+import { httpLines } from './ctl-http-lines.js';
 import { EXIT } from './environment.js';
 import type { ExitCode } from './environment.js';
 import { humanBytes, humanTime, printable } from './format.js';
@@ -34,19 +35,27 @@ function packetLines(packet: PacketSnapshot): [name: string, value: string][] {
 }
 
 export function statsBlock(reply: StatsAnswer): string {
-  const { totals } = reply;
+  const { http } = reply;
   const lines: [name: string, value: string][] = [
     ['listening', reply.listening.join(', ')],
     ['backend', `${reply.backend} (${reply.backendReason})`],
+    ...(http === undefined ? socksLines(reply) : httpLines(http)),
+    ['descriptors', `${reply.descriptors} of ${reply.descriptorLimit}`],
+    ...(reply.packet === undefined ? [] : packetLines(reply.packet)),
+  ];
+  const program = http === undefined ? 'splice-socks' : 'splice-http';
+  const title = `${program} ${reply.version}, pid ${reply.pid}, ${reply.state}, up ${humanTime(reply.uptimeMs)}`;
+  return `${title}\n${lines.map(([name, value]) => `  ${name.padEnd(12)} ${printable(value)}\n`).join('')}`;
+}
+
+function socksLines(reply: StatsAnswer): [name: string, value: string][] {
+  const { totals } = reply;
+  return [
     ['flows', `${reply.flows} live, ${totals.flowsOpened} opened, ${totals.flowsClosed} closed`],
     ['handshakes', `${reply.handshakes} under way, ${totals.handshakesFailed} failed`],
     ['accepted', String(totals.accepted)],
     ['turned away', `${totals.denied} by rules, ${totals.limited} by limits, ${totals.authFailed} by password`],
     ['connects', `${totals.connectsFailed} failed`],
     ['bytes', `${humanBytes(totals.bytesUp)} up, ${humanBytes(totals.bytesDown)} down`],
-    ['descriptors', `${reply.descriptors} of ${reply.descriptorLimit}`],
-    ...(reply.packet === undefined ? [] : packetLines(reply.packet)),
   ];
-  const title = `splice-socks ${reply.version}, pid ${reply.pid}, ${reply.state}, up ${humanTime(reply.uptimeMs)}`;
-  return `${title}\n${lines.map(([name, value]) => `  ${name.padEnd(12)} ${printable(value)}\n`).join('')}`;
 }

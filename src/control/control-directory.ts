@@ -11,6 +11,9 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
+/** The programs that have a control socket; it begins with this word. */
+export type ServerKind = 'socks' | 'http';
+
 /** Candidate directories, best first. */
 export function controlDirectories({ uid, tmpdir, env }: Surroundings): string[] {
   const directories: string[] = [];

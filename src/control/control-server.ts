@@ -8,7 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FlowInfo } from './flow-info.js';
 import { chooseDirectory } from './control-directory.js';
-import type { Surroundings } from './control-directory.js';
+import type { ServerKind, Surroundings } from './control-directory.js';
+import type { CacheActions } from './http-actions.js';
+import { cacheRoutes } from './http-cache-routes.js';
+import type { HttpTotals } from './http-totals.js';
 import { closeServer, HTTP_LIMITS, json, routeListener } from './http-routes.js';
 import type { MetricTotals } from './metrics.js';
 import { listenAt } from './socket-file.js';
@@ -37,6 +40,8 @@ export interface StatsAnswer {
   readonly totals: MetricTotals;
   /** Only where the packet backend is in use. */
   readonly packet?: PacketSnapshot | undefined;
+  /** Of a splice-http only. */
+  readonly http?: HttpTotals | undefined;
 }
 
 /** What the socket can ask of the process. `reload` rejects with the mistake; the old configuration then stays. */
@@ -46,6 +51,8 @@ export interface ControlActions {
   draining(): boolean;
   drain(): void;
   reload(): Promise<void>;
+  /** Undefined: there is none, and questions about it are told so. */
+  readonly cache?: CacheActions | undefined;
 }
 
 export interface ControlServer {
@@ -54,9 +61,13 @@ export interface ControlServer {
 }
 
 /** The default path: `socks-PID.sock` in the first directory that can be used, or undefined if there is none. */
-export async function defaultControlPath(surroundings: Surroundings, pid: number): Promise<string | undefined> {
+export async function defaultControlPath(
+  surroundings: Surroundings,
+  pid: number,
+  kind: ServerKind = 'socks',
+): Promise<string | undefined> {
   const directory = await chooseDirectory(surroundings);
-  return directory === undefined ? undefined : join(directory, `socks-${pid}.sock`);
+  return directory === undefined ? undefined : join(directory, `${kind}-${pid}.sock`);
 }
 
 /** The surroundings of this process. */
@@ -79,6 +90,7 @@ export async function startControlServer(options: {
         '/flows': { GET: async () => json(200, await actions.flows()) },
         '/stats': { GET: async () => json(200, await actions.stats()) },
         '/health': { GET: health },
+        ...cacheRoutes(actions.cache),
         '/drain': {
           POST: () => {
             actions.drain();

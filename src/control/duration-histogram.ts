@@ -1,49 +1,68 @@
 /**
- * A Prometheus histogram over buckets that MetricCounts fills. prom-client's own histogram wants observe() with a
- * label object for each flow; this one only turns plain numbers into samples, at the moment of a scrape.
+ * A Prometheus histogram over buckets that somebody else fills. prom-client's own histogram wants observe() with a label
+ * object for each event; this one only turns plain numbers into samples, at the moment of a scrape.
  */
 import { Histogram } from 'prom-client';
 import type { MetricObjectWithValues, MetricValueWithName, Registry } from 'prom-client';
-import { DURATION_BUCKETS } from './metric-counts.js';
-import type { MetricNumbers } from './metric-counts.js';
 
-type Read = () => Promise<Pick<MetricNumbers, 'durations' | 'durationSumMs'>>;
+export interface HistogramShape {
+  readonly name: string;
+  readonly help: string;
+  /** Upper bounds in seconds; one more bucket is for what is longer. */
+  readonly bounds: readonly number[];
+  readonly labelNames?: readonly string[];
+}
+
+/** The histogram of one set of labels. */
+export interface HistogramSeries {
+  readonly labels: Readonly<Record<string, string>>;
+  /** For each bucket, not cumulative. */
+  readonly counts: Iterable<number>;
+  readonly sumMs: number;
+}
+
+type Read = () => Promise<Iterable<HistogramSeries>>;
 type Samples = MetricObjectWithValues<MetricValueWithName<string>>;
 
 export class DurationHistogram extends Histogram {
-  readonly #id: string;
+  readonly #shape: HistogramShape;
   /** Gives name, help and type; asking the base class itself would lead back to getForPromString below. */
   readonly #frame: Histogram;
   readonly #read: Read;
 
-  constructor(name: string, registry: Registry, read: Read) {
-    const shape = { name, help: 'Time from accept to the end of a flow', buckets: [...DURATION_BUCKETS] };
-    super({ ...shape, registers: [registry] });
-    this.#id = name;
-    this.#frame = new Histogram({ ...shape, registers: [] });
+  constructor(shape: HistogramShape, registry: Registry, read: Read) {
+    const { name, help, bounds, labelNames = [] } = shape;
+    const plain = { name, help, buckets: [...bounds], labelNames: [...labelNames] };
+    super({ ...plain, registers: [registry] });
+    this.#shape = shape;
+    this.#frame = new Histogram({ ...plain, registers: [] });
     this.#read = read;
   }
 
   override async get(): Promise<Samples> {
-    const { durations, durationSumMs } = await this.#read();
+    const series = await this.#read();
     const frame = await this.#frame.get();
-    const values: MetricValueWithName<string>[] = [];
-    let count = 0;
-    durations.forEach((flows, bucket) => {
-      count += flows;
-      values.push({
-        metricName: `${this.#id}_bucket`,
-        labels: { le: DURATION_BUCKETS[bucket] ?? '+Inf' },
-        value: count,
-      });
-    });
-    values.push({ metricName: `${this.#id}_sum`, labels: {}, value: durationSumMs / 1000 });
-    values.push({ metricName: `${this.#id}_count`, labels: {}, value: count });
-    return { ...frame, values };
+    return { ...frame, values: [...series].flatMap((one) => samplesOf(this.#shape, one)) };
   }
 
   /** The registry prefers this undeclared method of the base class when it writes text; both must agree. */
   getForPromString(): Promise<Samples> {
     return this.get();
   }
+}
+
+function samplesOf(
+  { name, bounds }: HistogramShape,
+  { labels, counts, sumMs }: HistogramSeries,
+): MetricValueWithName<string>[] {
+  const values: MetricValueWithName<string>[] = [];
+  let total = 0;
+  let bucket = 0;
+  for (const count of counts) {
+    total += count;
+    values.push({ metricName: `${name}_bucket`, labels: { ...labels, le: bounds[bucket++] ?? '+Inf' }, value: total });
+  }
+  values.push({ metricName: `${name}_sum`, labels, value: sumMs / 1000 });
+  values.push({ metricName: `${name}_count`, labels, value: total });
+  return values;
 }

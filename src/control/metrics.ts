@@ -6,7 +6,8 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import { PACKET_NOTES } from '../abi.gen.js';
 import type { ServerSnapshot } from '../server/server-interface.js';
 import { DurationHistogram } from './duration-histogram.js';
-import { addNumbers, MetricCounts, noNumbers } from './metric-counts.js';
+import type { HistogramSeries, HistogramShape } from './duration-histogram.js';
+import { addNumbers, DURATION_BUCKETS, MetricCounts, noNumbers } from './metric-counts.js';
 import type { MetricNumbers } from './metric-counts.js';
 
 export const METRIC_PREFIX = 'symsplice_';
@@ -15,7 +16,7 @@ export const METRIC_PREFIX = 'symsplice_';
 export type SnapshotSource = () => Promise<ServerSnapshot>;
 
 /** One sample: the value and its labels. */
-type Sample = readonly [labels: Record<string, string>, value: number];
+export type Sample = readonly [labels: Record<string, string>, value: number];
 
 /** Sums over the life of the process, for `splice-ctl stats`. Bytes include those of live flows. */
 export interface MetricTotals {
@@ -31,10 +32,13 @@ export interface MetricTotals {
   readonly bytesDown: number;
 }
 
-interface Scrape {
+/** What all metrics of one scrape are made of. */
+export interface Scrape {
   readonly numbers: MetricNumbers;
   readonly snapshot: ServerSnapshot;
 }
+
+type Read<T> = (scrape: Scrape) => Iterable<T>;
 
 const EMPTY: ServerSnapshot = { handshakes: 0, descriptors: 0, descriptorLimit: 0, flows: [], packet: undefined };
 
@@ -70,7 +74,7 @@ export class Metrics extends MetricCounts {
   }
 
   async totals(): Promise<MetricTotals> {
-    const { numbers, snapshot } = await this.#now();
+    const { numbers, snapshot } = await this.now();
     const backends = [...numbers.backends.values()];
     const live = (key: 'bytesUp' | 'bytesDown') => sum(snapshot.flows.map((flow) => flow[key]));
     return {
@@ -88,7 +92,7 @@ export class Metrics extends MetricCounts {
   }
 
   /** The numbers of this moment. All collect() callbacks of one scrape begin in one turn and share one snapshot. */
-  #now(): Promise<Scrape> {
+  protected now(): Promise<Scrape> {
     if (this.#scrape === undefined) {
       this.#scrape = this.#read();
       queueMicrotask(() => (this.#scrape = undefined));
@@ -106,24 +110,45 @@ export class Metrics extends MetricCounts {
     return { numbers, snapshot };
   }
 
+  protected counter(name: string, help: string, labelNames: readonly string[], read: Read<Sample>): void {
+    const scrape = () => this.now();
+    new Counter({
+      name: `${METRIC_PREFIX}${name}`,
+      help,
+      labelNames,
+      registers: [this.registry],
+      async collect() {
+        const samples = read(await scrape());
+        this.reset();
+        for (const [labels, value] of samples) this.inc(labels, value);
+      },
+    });
+  }
+
+  protected gauge(name: string, help: string, labelNames: readonly string[], read: Read<Sample>): void {
+    const scrape = () => this.now();
+    new Gauge({
+      name: `${METRIC_PREFIX}${name}`,
+      help,
+      labelNames,
+      registers: [this.registry],
+      async collect() {
+        const samples = read(await scrape());
+        this.reset();
+        for (const [labels, value] of samples) this.set(labels, value);
+      },
+    });
+  }
+
+  protected histogram(shape: HistogramShape, read: Read<HistogramSeries>): void {
+    const named = { ...shape, name: `${METRIC_PREFIX}${shape.name}` };
+    new DurationHistogram(named, this.registry, async () => read(await this.now()));
+  }
+
   #defineCounters(): void {
     const byLabel = (label: string, counts: ReadonlyMap<string, number>) =>
       [...counts].map(([value, count]): Sample => [{ [label]: value }, count]);
-    const counter = (name: string, help: string, labelNames: string[], read: (scrape: Scrape) => Iterable<Sample>) => {
-      const scrape = () => this.#now();
-      new Counter({
-        name: `${METRIC_PREFIX}${name}`,
-        help,
-        labelNames,
-        registers: [this.registry],
-        async collect() {
-          const samples = read(await scrape());
-          this.reset();
-          for (const [labels, value] of samples) this.inc(labels, value);
-        },
-      });
-    };
-
+    const counter = this.counter.bind(this);
     counter('connections_accepted_total', 'Connections accepted', [], ({ numbers }) => [[{}, numbers.accepted]]);
     counter('handshakes_failed_total', 'Connections that ended before their request was complete', ['reason'], (s) =>
       byLabel('reason', s.numbers.handshakeFailed),
@@ -166,29 +191,14 @@ export class Metrics extends MetricCounts {
       const { user, system } = process.cpuUsage();
       return [[{}, (user + system) / 1e6]];
     });
-    new DurationHistogram(
-      `${METRIC_PREFIX}flow_duration_seconds`,
-      this.registry,
-      async () => (await this.#now()).numbers,
-    );
+    const shape = { name: 'flow_duration_seconds', help: 'Time from accept to the end of a flow' };
+    this.histogram({ ...shape, bounds: DURATION_BUCKETS }, ({ numbers }) => [
+      { labels: {}, counts: numbers.durations, sumMs: numbers.durationSumMs },
+    ]);
   }
 
   #defineGauges(version: string): void {
-    const gauge = (name: string, help: string, labelNames: string[], read: (scrape: Scrape) => Iterable<Sample>) => {
-      const scrape = () => this.#now();
-      new Gauge({
-        name: `${METRIC_PREFIX}${name}`,
-        help,
-        labelNames,
-        registers: [this.registry],
-        async collect() {
-          const samples = read(await scrape());
-          this.reset();
-          for (const [labels, value] of samples) this.set(labels, value);
-        },
-      });
-    };
-
+    const gauge = this.gauge.bind(this);
     gauge('flows', 'Live flows', ['backend', 'state'], ({ snapshot }) => {
       const counts = new Map<string, { labels: Record<string, string>; count: number }>();
       for (const { backend, state } of snapshot.flows) {

@@ -8,7 +8,9 @@ import type { DestinationStream, Logger } from 'pino';
 import { prettyFactory } from 'pino-pretty';
 import { formatRefusals } from '../control/flow-info.js';
 import type { Refusal } from '../control/flow-info.js';
+import type { AccessRecord as RequestRecord } from '../proxy/access.js';
 import type { LogFormat, LogLevel } from './config-settings.js';
+import { requestFields } from './http-log-line.js';
 
 export type { Logger } from 'pino';
 
@@ -35,7 +37,12 @@ export function createLogger({ level, format, terminal, worker, destination }: L
     base: { pid: process.pid, ...(worker !== undefined && { worker }) },
     timestamp: isoTime,
   };
-  if (!pretty) return pino({ ...options, formatters: { level: (label) => ({ level: label }) } }, out);
+  if (!pretty) {
+    const logger = pino({ ...options, formatters: { level: (label) => ({ level: label }) } }, out);
+    const base = `,"pid":${process.pid}${worker === undefined ? '' : `,"worker":${worker}`}`;
+    PLAIN.set(logger, { out, base });
+    return logger;
+  }
   const print = prettyFactory({
     colorize: terminal,
     singleLine: true,
@@ -44,6 +51,9 @@ export function createLogger({ level, format, terminal, worker, destination }: L
   });
   return pino(options, { write: (line: string) => out.write(withoutControls(print(line))) });
 }
+
+/** Loggers that write JSON as it is, and what they put into each line: for lines that are built without pino. */
+const PLAIN = new WeakMap<Logger, { readonly out: DestinationStream; readonly base: string }>();
 
 // JSON leaves DEL and the C1 characters as they are, and terminals obey them: U+009B begins a sequence as ESC [ does.
 // Names come from clients.
@@ -156,4 +166,13 @@ export function accessLine(record: AccessRecord): AccessFields {
 /** Writes the access line, at level info. Costs nothing when that level is off. */
 export function logAccess(logger: Logger, record: AccessRecord): void {
   if (logger.isLevelEnabled('info')) logger.info(accessLine(record), 'flow closed');
+}
+
+/** Writes the access line of a request, at level info. Costs nothing when that level is off. */
+export function logRequest(logger: Logger, record: RequestRecord): void {
+  if (!logger.isLevelEnabled('info')) return;
+  const fields = requestFields(record);
+  const plain = PLAIN.get(logger);
+  if (plain !== undefined) plain.out.write(`{"level":"info"${isoTime()}${plain.base}${fields},"msg":"request"}\n`);
+  else logger.info(JSON.parse(`{${fields.slice(1)}}`), 'request');
 }

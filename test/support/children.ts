@@ -111,6 +111,12 @@ export class Child {
     }
   }
 
+  /** Bytes of memory that it has now. */
+  memory(): number {
+    const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'));
+    return Number(line?.[1]) * 1024;
+  }
+
   transcript(): string {
     return `${this.stdout}${this.stderr}`.slice(-4_000);
   }

@@ -64,7 +64,7 @@ export interface SshServer {
   readonly destination: string;
 }
 
-/** sshd on port 22 of srv, with keys of its own. */
+/** sshd on port 22 of srv, with keys of its own. The start-up files of whoever runs the tests have no part in it. */
 export async function startSshd(lab: Lab): Promise<SshServer> {
   const directory = path.join(lab.directory, 'ssh');
   // sshd's private directory, the same for every sshd of a machine.
@@ -82,6 +82,7 @@ PidFile none
 UsePAM no
 StrictModes no
 PermitRootLogin yes
+SetEnv HOME=${directory}
 PasswordAuthentication no
 PrintMotd no
 PrintLastLog no

@@ -2,7 +2,7 @@ import pino from 'pino';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Lifecycle } from '../../../src/cli/lifecycle.js';
 import { ConfigError } from '../../../src/errors.js';
-import { loadConfig } from '../../../src/server/config.js';
+import { changesThatNeedRestart, loadConfig } from '../../../src/server/config.js';
 import type { FlagValues, SocksConfig } from '../../../src/server/config.js';
 
 interface Call {
@@ -51,6 +51,7 @@ function lifecycle(serverReload: () => Promise<void> = () => Promise.resolve()) 
     },
     config: initial,
     readConfig: () => read(),
+    changesThatNeedRestart,
     logger,
     metrics: { reloaded: record('reloaded') },
     notifier: { ready: record('READY'), reloading: record('RELOADING'), stopping: record('STOPPING') },

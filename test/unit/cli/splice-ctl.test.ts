@@ -137,7 +137,7 @@ describe('flows and stats', () => {
   test('without a server: 1, and where it looked', async () => {
     const { code, err } = await ctl(['flows']);
     expect(code).toBe(1);
-    expect(err).toContain(`no running splice-socks found in ${directory}`);
+    expect(err).toContain(`no running splice-socks or splice-http found in ${directory}`);
   });
 
   test('a table', async () => {

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { benchMain } from '../../../src/cli/bench-main.js';
 import { ctlMain } from '../../../src/cli/ctl-main.js';
+import { parseHttpCommand } from '../../../src/cli/http-command.js';
 import { parseSocksCommand } from '../../../src/cli/socks-command.js';
 import { fakeEnvironment } from '../cli/fake-environment.js';
 import { DOCUMENTS } from './documents.js';
@@ -40,6 +41,12 @@ function socksHelp(): string {
   return environment.out();
 }
 
+function httpHelp(): string {
+  const environment = fakeEnvironment(['--help']);
+  parseHttpCommand(environment);
+  return environment.out();
+}
+
 async function benchHelp(argument: string): Promise<string> {
   const environment = fakeEnvironment([...(argument === '' ? [] : [argument]), '--help']);
   const never = () => Promise.reject(new Error('help asks nothing'));
@@ -62,6 +69,8 @@ async function helpFor(command: string): Promise<string | undefined> {
   switch (program) {
     case 'splice-socks':
       return `${socksHelp()} --version`;
+    case 'splice-http':
+      return `${httpHelp()} --version`;
     case 'splice-ctl':
       return first === '' ? 'splice-ctl' : ctlHelp(first);
     case 'splice-bench':
@@ -69,6 +78,7 @@ async function helpFor(command: string): Promise<string | undefined> {
     case 'npm':
       if (first === 'start' || first === 'test') return scripts[first] === undefined ? '' : socksHelp();
       if (first !== 'run') return undefined;
+      if (second === 'http') return scripts[second] === undefined ? '' : httpHelp();
       return second === 'bench' ? benchHelp('') : (scripts[second] ?? '');
     case 'node':
       if (!/^[a-z]+\/.*\.m?js$/.test(first) || first.startsWith('dist/')) return undefined;

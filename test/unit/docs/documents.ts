@@ -6,6 +6,7 @@ export const DOCUMENTS = [
   'CHANGELOG.md',
   'THIRD_PARTY.md',
   'docs/splice-socks.md',
+  'docs/splice-http.md',
   'docs/packet-cost.md',
   'bench/README.md',
 ] as const;
