@@ -8,6 +8,8 @@ import t, { type Test } from 'tap';
 import { eventually } from '../support/children.js';
 import { address, Lab } from '../support/lab.js';
 
+t.setTimeout(280_000);
+
 // What is used of src/bench: tests of this ring are built apart from it.
 interface Running {
   readonly pid: number;
@@ -36,7 +38,10 @@ const built = (name: string): string => pathToFileURL(path.resolve(`dist/bench/l
 const { openRemoteHosts } = (await import(built('remote-hosts'))) as { openRemoteHosts: Open };
 const { openNamespaces } = (await import(built('namespaces'))) as { openNamespaces: Open };
 
-/** ssh that reaches the lab's hosts: an sshd in the namespace is what it talks to, without a network between them. */
+/**
+ * ssh that reaches the lab's hosts: an sshd in the namespace is what it talks to, without a network between them. What
+ * the home directory of whoever runs the tests makes shells do has no part in it, and is not killed in the middle of it.
+ */
 function sshInto(lab: Lab): string[] {
   mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
   const [host, user] = ['host', 'user'].map((name) => path.join(lab.directory, name));
@@ -50,6 +55,7 @@ PidFile none
 UsePAM no
 StrictModes no
 PermitRootLogin yes
+SetEnv HOME=${lab.directory}
 LogLevel ERROR
 `,
   );
