@@ -2,7 +2,7 @@
  * A machine that is reached by ssh. One connection carries everything that runs there (ControlMaster), so that a command
  * costs a round trip and no login. What is started ends when the connection does. Made by remote-hosts.ts.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SpliceError } from '../../errors.js';
@@ -70,7 +70,10 @@ export class SshHost implements Host {
   constructor(name: HostName, destination: Destination, directory: string) {
     this.name = name;
     this.destination = destination.name;
-    this.processes = new Processes(directory);
+    // Of its own: processes are numbered by host, and two that wrote into one file would be taken for one another.
+    const logs = path.join(directory, name);
+    mkdirSync(logs, { mode: 0o700 });
+    this.processes = new Processes(logs);
     this.#socket = path.join(directory, `${name}.ssh`);
     const options = ['BatchMode=yes', 'ServerAliveInterval=10', 'LogLevel=ERROR'].flatMap((option) => ['-o', option]);
     this.#ssh = [...destination.ssh, ...options, '-S', this.#socket];
