@@ -104,7 +104,7 @@ describe('HTTP caches', () => {
     const values = (perSecond: number): string[] =>
       Object.keys(figure('mixed-web').values(loadResult({ perSecond }), { processors: 1, rate: 1000 }));
     expect(values(971)).toEqual(figure('mixed-web').facts.metrics.map(({ id }) => id));
-    expect(values(969)).toEqual(['proxyUs', 'cpuUs', 'perSecond']);
+    expect(values(969)).toEqual(['proxyUs', 'perSecond']);
   });
 
   test('large objects are primed wherever the connections may end', () => {
