@@ -125,7 +125,8 @@ export class RequestParser {
       const again = this.#repeated.read(bytes, from);
       if (again !== undefined) return again;
     }
-    const whole = !gate.begun;
+    // In one piece, with the empty lines before it: only then does `skipped` count bytes of this piece.
+    const whole = !gate.begun && gate.skipped === 0;
     const end = this.#collector.add(bytes, from);
     if (end === MORE) return PARTIAL;
     const result = end === REFUSED ? gate.refusal : this.#read(this.#collector.take(bytes, from, end), end);

@@ -7,6 +7,7 @@ import type { Wire } from './wire.js';
 export function accept(context: ProxyContext, wire: Wire): void {
   const seat = context.limits.enter(wire.peer.address);
   if (seat === 'refused') {
+    context.metrics.limited('client');
     context.logger.warn(
       { client: wire.peer.address, limit: context.limits.settings.perClient },
       'client has too many connections',

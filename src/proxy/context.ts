@@ -1,4 +1,5 @@
 /** What the connections of one HTTP server share. Made by src/server/http-server.ts; one a thread. */
+import type { MetricCounts } from '../control/metric-counts.js';
 import type { SpliceEngine } from '../engine/engine.js';
 import type { Tap } from '../engine/tap.js';
 import type { DeadlineQueue } from '../flow/deadlines.js';
@@ -24,6 +25,8 @@ export interface ProxyContext {
   readonly desk: CacheDesk | undefined;
   readonly limits: Limits;
   readonly access: AccessSink;
+  /** Of connections and tunnels, as splice-socks has them. */
+  readonly metrics: MetricCounts;
   readonly logger: Logger;
   /** Replaced as a whole at a reload; an exchange keeps the one that it began with. */
   site: Site;

@@ -178,8 +178,11 @@ function streamOf(end: Detached): Socket {
 function watch(context: ProxyContext, tunnel: Tunnel, vacate: () => void): void {
   const { exchange, flow } = tunnel;
   context.tunnels.add(tunnel);
+  context.metrics.flowOpened(flow.backend);
   flow.onClosed((end: FlowEnd) => {
     context.tunnels.delete(tunnel);
+    const durationMs = performance.now() - exchange.startedAt;
+    context.metrics.flowClosed(flow.backend, end.reason, end.bytesUp, end.bytesDown, durationMs);
     exchange.bytesIn = end.bytesUp;
     exchange.bytesOut = end.bytesDown;
     vacate();

@@ -7,6 +7,7 @@ import { DeskActions } from '../control/http-desk-actions.js';
 import type { CacheActions } from '../control/http-actions.js';
 import { HttpAccess } from '../control/http-access.js';
 import { HttpCounts, copyHttpNumbers } from '../control/http-counts.js';
+import { MetricCounts } from '../control/metric-counts.js';
 import type { FlowInfo } from '../control/flow-info.js';
 import type { HttpSnapshot } from '../control/http-snapshot.js';
 import { SpliceEngine } from '../engine/engine.js';
@@ -14,6 +15,7 @@ import { packetSnapshot, type PacketSnapshot } from '../engine/packet-snapshot.j
 import { Tap } from '../engine/tap.js';
 import { formatEndpoint } from '../flow/address.js';
 import { DeadlineQueue, Sweeper } from '../flow/deadlines.js';
+import { AdoptedFlows } from '../flow/adopted.js';
 import { Limits, type LimitSettings } from '../flow/limits.js';
 import { describeFlow } from '../flow/relay.js';
 import { Resolver } from '../flow/resolver.js';
@@ -54,6 +56,8 @@ const READ_SIZE = 16 * 1024;
 export interface ServeHttpOptions {
   readonly config: HttpConfig;
   readonly logger: Logger;
+  /** **Default:** counts that nobody reads. */
+  readonly metrics?: MetricCounts;
   /** Listening descriptors, in the order of the configuration. The server owns them from the call on, also when it fails. */
   readonly listeners: readonly number[];
   /** What is spoken at each. **Default:** as configured. */
@@ -88,6 +92,7 @@ export class HttpServer {
   readonly #access: HttpAccess;
   readonly #kinds: readonly ListenerKind[];
   readonly #acceptWires: readonly AcceptWire[];
+  readonly #adopted: AdoptedFlows;
   #usersWatch: UsersWatch | undefined;
   readonly #drained: (() => void)[] = [];
   #config: HttpConfig;
@@ -129,6 +134,8 @@ export class HttpServer {
         () => context.site,
       );
     context.onLeave = () => this.#left();
+    this.#adopted = new AdoptedFlows(context.engine.flows(), context.metrics, context.logger, context.onLeave);
+    tellOfPlane(context.engine, this.#adopted.size, context.logger);
     this.#sweeper = new Sweeper((now) => this.#sweep(now));
     this.#usersWatch = watchUsers(options.config, parts.site, options.logger);
   }
@@ -142,6 +149,7 @@ export class HttpServer {
     let host: ReactorHost | undefined;
     let quota: Quota | undefined;
     const counts = new HttpCounts();
+    const metrics = options.metrics ?? new MetricCounts();
     const access = new HttpAccess({ logger, counts, logs: !config.noAccessLog });
     const kinds = options.kinds ?? kindsOf(config);
     const tap = new Tap();
@@ -169,6 +177,7 @@ export class HttpServer {
         desk,
         limits: new Limits(limitsOf(config), quota),
         access,
+        metrics,
         logger,
         site,
         draining: false,
@@ -182,10 +191,10 @@ export class HttpServer {
       const acceptWires = settings.map((one) => acceptWireFor(host!, context, one, logger));
       // Out of our hands, also when it fails.
       const own = descriptors.splice(0);
-      const listeners = new Listeners(host, own, logger, quota, (slot, peer, index) =>
-        (acceptWires[index] ?? acceptWires[0])?.accept(slot, peer),
-      );
-      tellOfPlane(engine, 0, logger);
+      const listeners = new Listeners(host, own, logger, quota, (slot, peer, index) => {
+        metrics.accepted();
+        (acceptWires[index] ?? acceptWires[0])?.accept(slot, peer);
+      });
       return new HttpServer(options, context, { host, listeners, quota, counts, access, kinds, site, acceptWires });
     } catch (error) {
       for (const fd of descriptors) native().close(fd);
@@ -207,7 +216,7 @@ export class HttpServer {
     context.pool.closeIdle();
     if (this.#isEmpty() || this.#config.drainTimeout === 0) return;
     context.logger.info(
-      { requests: context.exchanges.size, tunnels: context.tunnels.size },
+      { requests: context.exchanges.size - context.tunnels.size, tunnels: context.tunnels.size },
       'waiting for requests and tunnels that are under way',
     );
     let limit: NodeJS.Timeout | undefined;
@@ -269,7 +278,7 @@ export class HttpServer {
 
   live(): HttpLive {
     const { connections, exchanges, tunnels, pool, desk, engine } = this.#context;
-    const flows: FlowInfo[] = [];
+    const flows = this.#adopted.describe(this.#idPrefix);
     for (const { exchange, flow, target } of tunnels) {
       flows.push(
         describeFlow(flow, this.#idPrefix, {
@@ -313,10 +322,16 @@ export class HttpServer {
     desk?.expire(Date.now());
   }
 
-  /** Also of those that are on their way out: what they have not sent yet would be lost with the reactor. */
+  /**
+   * Nobody is left who ends with this process: neither a request, nor who is on the way out (what was not sent yet would
+   * be lost with the reactor), nor a tunnel, but those that the kernel carries by itself. Asked at each sweep of a drain,
+   * for that a tunnel has gone over to the kernel shows only when one asks.
+   */
   #isEmpty(): boolean {
-    const { exchanges, connections } = this.#context;
-    return exchanges.size === 0 && connections.size === 0 && this.#host.lingering.size === 0;
+    const { exchanges, connections, tunnels } = this.#context;
+    let independent = 0;
+    for (const { flow } of tunnels) if (flow.independent) independent++;
+    return exchanges.size === independent && connections.size === 0 && this.#host.lingering.size === 0;
   }
 
   #left(): void {

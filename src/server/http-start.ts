@@ -24,13 +24,13 @@ export async function startHttpServer(options: ServerOptions<HttpConfig>): Promi
 }
 
 async function serve(options: ServerOptions<HttpConfig>): Promise<RunningServer<HttpConfig>> {
-  const { config, inherited, logger } = options;
+  const { config, inherited, logger, metrics } = options;
   const kinds = kindsOf(config, inherited);
   const opened = openListeners(listenAddresses(config), inherited, config.workers, (found) =>
     httpExposureMistake(found, config),
   );
   if (config.workers > 1) return WorkerPool.start(options, opened, (config) => ({ program: 'http', config, kinds }));
-  return onThisThread(await HttpServer.serve({ config, logger, kinds, listeners: opened[0] ?? [] }));
+  return onThisThread(await HttpServer.serve({ config, logger, metrics, kinds, listeners: opened[0] ?? [] }));
 }
 
 /** The workers' directory is nobody else's until the last of them has left it. */

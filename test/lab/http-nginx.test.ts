@@ -3,7 +3,8 @@ import t, { type Test } from 'tap';
 import { mkdirSync, utimesSync } from 'node:fs';
 import path from 'node:path';
 import type { Finished } from '../support/children.js';
-import { startHttp, type HttpProxy } from '../support/http-proxy.js';
+import { splicectl, startHttp, type HttpProxy } from '../support/http-proxy.js';
+import { eventually } from '../support/children.js';
 import { address, Lab } from '../support/lab.js';
 import { startGitHttp, startNginx, writeRandomFile } from '../support/servers.js';
 
@@ -191,7 +192,7 @@ for (const backend of ['packet', 'splice', 'copy'] as const) {
     });
     const curl = `curl -sS --fail --max-time 60 -p -x http://${address.proxy4}:${proxy.port}`;
     for (let i = 0; i < 2; i++) {
-      const { stdout, stderr } = await shell(`${curl} http://srv.lab/middle | sha256sum`);
+      const { stdout, stderr } = await shell(`${curl} http://v4only.lab/middle | sha256sum`);
       t.equal(stdout.toString().slice(0, 64), sums.middle, stderr);
     }
     const upload = await shell(`${curl} -T ${path.join(web.root, 'middle')} http://v4only.lab/up/tunnel`);
@@ -203,3 +204,49 @@ for (const backend of ['packet', 'splice', 'copy'] as const) {
     await proxy.child.stop();
   });
 }
+
+interface Listed {
+  readonly packet?: { readonly phase: string };
+  readonly adopted?: true;
+}
+
+await t.test(
+  'a tunnel in the kernel: a drain does not wait for it, and the next one adopts it',
+  { timeout: 120_000 },
+  async (t) => {
+    const start = (): Promise<HttpProxy> =>
+      startHttp({
+        host: lab.prx,
+        listen: [`${address.proxy4}:0`],
+        args: ['--forward', '--open', '--connect-ports', 'any', '--drain-timeout', '10m'],
+        backend: 'packet',
+      });
+    const flows = async (proxy: HttpProxy): Promise<Listed[]> =>
+      JSON.parse(await splicectl(proxy, 'flows', '--json')) as Listed[];
+    const proxy = await start();
+    let over = false;
+    const download = shell(
+      `curl -sS --fail --max-time 100 --limit-rate 12M -p -x http://${address.proxy4}:${proxy.port} http://v4only.lab/large | sha256sum`,
+    ).finally(() => (over = true));
+    await eventually(
+      () => flows(proxy),
+      (list) => list[0]?.packet?.phase === 'released',
+      'the tunnel does not go over to the kernel',
+    );
+    proxy.child.signal('SIGTERM');
+    const { code } = await proxy.child.exited;
+    t.equal(code, 0, proxy.child.transcript());
+    t.notOk(over, 'the process ended before the download');
+    const next = await start();
+    t.match(await flows(next), [{ adopted: true }]);
+    const { stdout, stderr } = await download;
+    t.equal(stdout.toString().slice(0, 64), sums.large, stderr);
+    await eventually(
+      () => flows(next),
+      (list) => list.length === 0,
+      'what was adopted does not end',
+    );
+    t.same(next.complaints(), []);
+    await next.child.stop();
+  },
+);

@@ -16,6 +16,10 @@ const origin = await Origin.start();
 t.teardown(() => origin.close());
 origin.on('/hello', (reply) => reply.answer(200, [fresh, ['Surrogate-Key', 'greetings']], 'hello'));
 origin.on('/fresh', (reply) => reply.answer(200, [noStore], 'fresh'));
+origin.on('/sink', async (reply, request) => {
+  await request.content();
+  await reply.answer(200, [noStore], 'taken');
+});
 
 const test = (name: string, body: (t: import('tap').Test) => Promise<void>) => t.test(name, { timeout: 60_000 }, body);
 const start = (...args: readonly string[]): Promise<HttpProxy> =>
@@ -337,7 +341,8 @@ await test('limits: connections in all and of one client, requests of a connecti
   );
   for (const fields of [[['Content-Length', '1001']], [['Transfer-Encoding', 'chunked']]] as const) {
     const client = await RawClient.connect(proxy.port, { from: '127.0.0.8' });
-    client.request('/fresh', { method: 'POST', fields });
+    // An origin that answers before it has the content would be as right.
+    client.request('/sink', { method: 'POST', fields });
     client.send(fields[0][0] === 'Content-Length' ? pattern(1001) : `3e9\r\n${'x'.repeat(1001)}\r\n0\r\n\r\n`);
     t.equal((await client.answer()).status, 413, fields[0][0]);
     client.close();

@@ -39,6 +39,16 @@ describe('fields that come again', () => {
     expect(at).toBe(piece.length);
   });
 
+  test('empty lines in a piece of their own are not taken for bytes of the next one', () => {
+    // Fourteen bytes of them would move the end of the request line to that of the first field.
+    const text = `GET /a HTTP/1.1\r\nXY: HTTP/1.1\r\n${FIELDS}`;
+    const parser = new RequestParser();
+    expect(parser.receive(bytes('\r\n'.repeat(7))).kind).toBe('partial');
+    expect(parser.receive(bytes(text)).kind).toBe('head');
+    const next = bytes(`GET /b HTTP/1.1\r\n${FIELDS}`);
+    expect(flat(parser.receive(next))).toEqual(flat(new RequestParser().receive(next)));
+  });
+
   test.each(Array.from({ length: 256 }, (_, c) => c))('a target with byte %i is judged as the first would be', (c) => {
     for (const target of [
       `/${String.fromCharCode(c)}`,

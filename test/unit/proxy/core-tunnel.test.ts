@@ -26,6 +26,9 @@ describe('an upgrade', () => {
     origin.end();
     await client.untilOver();
     await bed.done();
+    const { accepted, backends } = bed.metrics.numbers;
+    expect(accepted).toBe(1);
+    expect([...backends]).toMatchObject([['splice', { opened: 1, bytesUp: 16, bytesDown: 16 }]]);
   });
 
   test('behind content, which is whole', async () => {

@@ -5,6 +5,7 @@ import pino from 'pino';
 import { expect, onTestFinished } from 'vitest';
 import { native } from '../../../src/native.js';
 import { loadHttpConfig, type HttpFlags } from '../../../src/server/http-config.js';
+import { MetricCounts } from '../../../src/control/metric-counts.js';
 import { HttpServer } from '../../../src/server/http-server.js';
 import { clear, descriptors, until } from '../../support/flow-bed.js';
 
@@ -119,6 +120,7 @@ export class Front {
   readonly port: number;
   readonly originPort: number;
   readonly lines: Record<string, unknown>[];
+  readonly metrics: MetricCounts;
   /** Connections of the origin that nobody has taken yet. */
   readonly #arrived: Peer[];
   readonly #peers: Peer[] = [];
@@ -131,6 +133,7 @@ export class Front {
     arrived: Peer[],
     wake: (() => void)[],
     lines: Record<string, unknown>[],
+    metrics: MetricCounts,
   ) {
     this.server = server;
     this.port = server.listening[0]!.port;
@@ -138,6 +141,7 @@ export class Front {
     this.#arrived = arrived;
     this.#wake = wake;
     this.lines = lines;
+    this.metrics = metrics;
   }
 
   async client(text?: string): Promise<Peer> {
@@ -234,8 +238,10 @@ export async function front(flags: HttpFlags = {}, origins?: (port: number) => H
     { level: 'info' },
     { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
   );
-  const server = await HttpServer.serve({ config, logger, listeners: [native().listen('127.0.0.1', 0, 512, false)] });
-  const bed = new Front(server, originPort, arrived, wake, lines);
+  const metrics = new MetricCounts();
+  const listeners = [native().listen('127.0.0.1', 0, 512, false)];
+  const server = await HttpServer.serve({ config, logger, metrics, listeners });
+  const bed = new Front(server, originPort, arrived, wake, lines, metrics);
   onTestFinished(async () => {
     await server.stop();
     listener.close();
