@@ -13,7 +13,7 @@
 
 static struct genl_family family;
 
-static const struct netlink_range_validation owed_range = { .max = 1 << 30 };
+static struct netlink_range_validation owed_range = { .max = 1 << 30 };
 
 static const struct nla_policy policy[SYMSPLICE_A_MAX + 1] = {
 	[SYMSPLICE_A_LISTENER] = NLA_POLICY_MIN(NLA_S32, 0),
