@@ -75,7 +75,6 @@ u32 ss_accept_clock(const struct splice_leg *leg)
 
 static u32 refusal_of(struct sock *sk)
 {
-	const struct dst_entry *dst = __sk_dst_get(sk);
 	const struct tcp_sock *tp = tcp_sk(sk);
 
 	if (inet_csk(sk)->icsk_ulp_ops)
@@ -86,8 +85,17 @@ static u32 refusal_of(struct sock *sk)
 	if (rcu_access_pointer(tp->md5sig_info))
 		return SPLICE_ANSWER_AUTHENTICATED;
 #endif
-	if (!dst)
-		return SPLICE_ANSWER_DONE;
+	return SPLICE_ANSWER_DONE;
+}
+
+/* Whether segments can go where a relayed one would. Its key is there, and its family known. */
+u32 ss_accept_way(struct ss_flow *flow, int side)
+{
+	const struct dst_entry *dst;
+
+	if (ss_output_route(flow, side))
+		return side == SPLICE_CLIENT ? SPLICE_ANSWER_NO_CLIENT : SPLICE_ANSWER_NO_SERVER;
+	dst = flow->dst[side];
 #ifdef CONFIG_XFRM
 	if (dst->xfrm)
 		return SPLICE_ANSWER_TUNNELED;

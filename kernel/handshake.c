@@ -116,9 +116,8 @@ int ss_handshake_intend(struct ss_net *ssn, struct socket *client, struct socket
 	flow->spliced = jiffies;
 	ss_track_side_event(flow, SPLICE_CLIENT, SPLICE_ON_CONNECT);
 	*answer = SPLICE_ANSWER_MAP_FULL;
-	if (!ss_flow_publish(flow))
+	if (!ss_flow_publish(flow, true))
 		goto out;
-	atomic_inc(&ssn->intents);
 	*answer = SPLICE_ANSWER_DONE;
 	spin_lock_bh(&flow->lock);
 	if (ss_flow_add_key(flow, SPLICE_CLIENT, &key))
@@ -137,8 +136,8 @@ static struct ss_flow *intent_of(struct ss_net *ssn, const struct sock *server)
 {
 	struct ss_flow *flow;
 
-	list_for_each_entry_rcu(flow, &ssn->flows, list) {
-		if (flow->slot.phase == SPLICE_PHASE_FREE && READ_ONCE(flow->sk[SPLICE_SERVER]) == server)
+	list_for_each_entry_rcu(flow, &ssn->intents, intent) {
+		if (READ_ONCE(flow->sk[SPLICE_SERVER]) == server)
 			return flow;
 	}
 	return NULL;
@@ -153,7 +152,7 @@ unsigned int ss_handshake_syn(struct ss_net *ssn, struct sk_buff *skb, struct ss
 	u32 old[15], lacks;
 	struct tcphdr *tcp;
 
-	if (!atomic_read(&ssn->intents) || !skb->sk)
+	if (list_empty(&ssn->intents) || !skb->sk)
 		return ss_leave(ssn, SPLICE_COUNT_GUARD_NOT_OURS, NF_ACCEPT);
 	flow = intent_of(ssn, skb->sk);
 	if (!flow)

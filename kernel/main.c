@@ -64,9 +64,9 @@ static int __net_init ss_net_init(struct net *net)
 
 	ssn->net = net;
 	INIT_LIST_HEAD(&ssn->flows);
+	INIT_LIST_HEAD(&ssn->intents);
 	spin_lock_init(&ssn->lock);
 	mutex_init(&ssn->enabling);
-	atomic_set(&ssn->intents, 0);
 	INIT_DELAYED_WORK(&ssn->sweep, ss_teardown_sweep);
 	ssn->counts = alloc_percpu(struct ss_counts);
 	if (!ssn->counts)

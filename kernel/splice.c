@@ -87,6 +87,8 @@ static u32 take_over(struct ss_flow *flow, struct socket *socks[2], const u32 ow
 		if (!flow->node[side].hashed && ss_flow_add_key(flow, side, &keys[side]))
 			answer = SPLICE_ANSWER_KEY_TAKEN;
 	}
+	for (side = 0; side < 2 && answer == SPLICE_ANSWER_DONE; side++)
+		answer = ss_accept_way(flow, side);
 	if (answer != SPLICE_ANSWER_DONE)
 		goto out;
 	for (side = 0; side < 2; side++) {
@@ -112,7 +114,6 @@ static u32 take_over(struct ss_flow *flow, struct socket *socks[2], const u32 ow
 	flow->gate_shut = jiffies;
 	flow->gate_next = jiffies;
 	flow->gate_pause = msecs_to_jiffies(ss_gate_ms);
-	atomic_dec(&flow->ssn->intents);
 out:
 	spin_unlock_bh(&flow->lock);
 	return answer;
@@ -133,11 +134,10 @@ static struct ss_flow *intent_for(struct ss_net *ssn, struct sock *client, struc
 	if (!flow)
 		return NULL;
 	flow->slot.phase = SPLICE_PHASE_FREE;
-	if (!ss_flow_publish(flow)) {
+	if (!ss_flow_publish(flow, false)) {
 		ss_flow_put(flow);
 		return ERR_PTR(-ENOSPC);
 	}
-	atomic_inc(&ssn->intents);
 	refcount_inc(&flow->refs);
 	return flow;
 }
@@ -167,6 +167,7 @@ int ss_splice_begin(struct ss_net *ssn, struct socket *client, struct socket *se
 		*answer = take_over(flow, socks, owed);
 	unlock_both(client->sk, server->sk);
 	if (*answer == SPLICE_ANSWER_DONE) {
+		ss_flow_no_intent(flow);
 		/* The kernel's timers notice a peer that vanishes while there are sockets. */
 		sock_set_keepalive(client->sk);
 		sock_set_keepalive(server->sk);
@@ -234,13 +235,21 @@ static int pump_some(struct ss_flow *flow, int side, struct socket *from, struct
 	return sent;
 }
 
-/* The process writes its last bytes to `to` itself. */
-static bool may_write(struct ss_flow *flow, int side, const struct socket *to)
+/* The process writes its last bytes to `to` itself: 1 when it has, 0 not yet, negative: nobody has the
+ * descriptor any more.
+ */
+static int may_write(struct ss_flow *flow, int side, const struct socket *to)
 {
-	if (flow->owes_write[side] &&
-	    !before(READ_ONCE(tcp_sk(to->sk)->write_seq), flow->write_end[side]))
-		flow->owes_write[side] = false;
-	return !flow->owes_write[side];
+	if (!flow->owes_write[side])
+		return 1;
+	/* In this order: what was written before the descriptor was closed is there. */
+	if (file_count(flow->file[side]) == 1 &&
+	    before(READ_ONCE(tcp_sk(to->sk)->write_seq), flow->write_end[side]))
+		return -ECANCELED;
+	if (before(READ_ONCE(tcp_sk(to->sk)->write_seq), flow->write_end[side]))
+		return 0;
+	flow->owes_write[side] = false;
+	return 1;
 }
 
 /* 1: moved something, 0: nothing to do, negative: a socket's error, of `*culprit`'s connection. */
@@ -251,7 +260,10 @@ static int pump(struct ss_flow *flow, struct socket *socks[2], void *buffer, int
 	for (side = 0; side < 2; side++) {
 		struct socket *from = socks[side], *to = socks[side ^ 1];
 
-		if (flow->shut[side] || !may_write(flow, side ^ 1, to))
+		did = may_write(flow, side ^ 1, to);
+		if (did < 0)
+			return did;
+		if (did == 0 || flow->shut[side])
 			continue;
 		for (round = 0; round < PUMP_ROUNDS; round++) {
 			did = pump_some(flow, side, from, to, buffer);

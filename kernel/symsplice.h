@@ -81,10 +81,10 @@ struct ss_counts {
  * @net: which
  * @keys: flows by struct splice_key; RCU
  * @flows: all flows and intents; written under @lock, read under RCU, too
- * @lock: see @flows, @count, @closing
+ * @intents: those that wait for their server's SYN, or for splice(); as @flows
+ * @lock: see @flows, @intents, @count, @closing
  * @count: how many are in @flows
  * @closing: the namespace goes, nothing is added any more
- * @intents: how many of them are intents; lets LOCAL_OUT pass SYNs by
  * @counts: per CPU
  * @enabling: serialises the first use
  * @enabled: hooks and @keys exist; set once, under @enabling
@@ -94,10 +94,10 @@ struct ss_net {
 	struct net *net;
 	struct rhashtable keys;
 	struct list_head flows;
+	struct list_head intents;
 	spinlock_t lock;
 	unsigned int count;
 	bool closing;
-	atomic_t intents;
 	struct ss_counts __percpu *counts;
 	struct mutex enabling;
 	bool enabled;
@@ -138,6 +138,8 @@ struct ss_held {
  * @dead: out of the table
  * @node: keys; @node[i].hash belongs to ss_net.keys
  * @list: in ss_net.flows; ss_net.lock
+ * @intent: in ss_net.intents while @is_intent; ss_net.lock
+ * @is_intent: ss_net.lock
  * @rcu: for freeing
  * @sk: the local sockets: referenced until the release. Their fields are read by their own rules
  * @file: in TRANSIT, so that a process that closes them sends no FIN
@@ -171,6 +173,8 @@ struct ss_flow {
 	bool dead;
 	struct ss_node node[2];
 	struct list_head list;
+	struct list_head intent;
+	bool is_intent;
 	struct rcu_head rcu;
 	struct sock *sk[2];
 	struct file *file[2];
@@ -282,7 +286,8 @@ void ss_table_exit(void);
 int ss_table_init_net(struct ss_net *ssn);
 void ss_table_exit_net(struct ss_net *ssn);				/* [P] */
 struct ss_flow *ss_flow_create(struct ss_net *ssn);			/* [P] */
-bool ss_flow_publish(struct ss_flow *flow);				/* [P] */
+bool ss_flow_publish(struct ss_flow *flow, bool intent);			/* [P] */
+void ss_flow_no_intent(struct ss_flow *flow);
 int ss_flow_add_key(struct ss_flow *flow, int side, const struct splice_key *key);
 struct ss_flow *ss_table_find(struct ss_net *ssn, const struct splice_key *key, u8 *side);
 struct ss_flow *ss_table_find_id(struct ss_net *ssn, u64 id);
@@ -326,6 +331,7 @@ struct socket *ss_accept_socket(struct net *net, int fd, int *err);
 int ss_accept_init(struct ss_net *ssn, struct socket *sock);
 u32 ss_accept_read(struct ss_flow *flow, int side, struct sock *sk);
 u32 ss_accept_fits(struct ss_flow *flow, struct sock *client, struct sock *server);
+u32 ss_accept_way(struct ss_flow *flow, int side);			/* flow->lock */
 void ss_accept_key(struct sock *sk, struct splice_key *key);
 u32 ss_accept_clock(const struct splice_leg *leg);			/* any */
 

@@ -76,7 +76,7 @@ struct ss_flow *ss_flow_create(struct ss_net *ssn)
 }
 
 /* Adds it to the list of its namespace. False: there is no room, or the namespace goes. */
-bool ss_flow_publish(struct ss_flow *flow)
+bool ss_flow_publish(struct ss_flow *flow, bool intent)
 {
 	struct ss_net *ssn = flow->ssn;
 	bool added = false;
@@ -84,12 +84,30 @@ bool ss_flow_publish(struct ss_flow *flow)
 	spin_lock_bh(&ssn->lock);
 	if (!ssn->closing && ssn->count < READ_ONCE(ss_flows_max)) {
 		list_add_tail_rcu(&flow->list, &ssn->flows);
+		flow->is_intent = intent;
+		if (intent)
+			list_add_rcu(&flow->intent, &ssn->intents);
 		ssn->count++;
 		added = true;
 		queue_delayed_work(system_power_efficient_wq, &ssn->sweep, HZ);
 	}
 	spin_unlock_bh(&ssn->lock);
 	return added;
+}
+
+static void no_intent(struct ss_flow *flow)
+{
+	if (flow->is_intent)
+		list_del_rcu(&flow->intent);
+	flow->is_intent = false;
+}
+
+/* It is spliced: its server's socket makes no SYN any more. */
+void ss_flow_no_intent(struct ss_flow *flow)
+{
+	spin_lock_bh(&flow->ssn->lock);
+	no_intent(flow);
+	spin_unlock_bh(&flow->ssn->lock);
 }
 
 /* -EEXIST: a flow with these addresses and ports exists. Under flow->lock, or before anybody knows
@@ -194,8 +212,6 @@ void ss_flow_remove(struct ss_flow *flow)
 		return;
 	}
 	WRITE_ONCE(flow->dead, true);
-	if (flow->slot.phase == SPLICE_PHASE_FREE)
-		atomic_dec(&ssn->intents);
 	for (side = 0; side < 2; side++) {
 		struct ss_node *node = &flow->node[side];
 
@@ -208,6 +224,7 @@ void ss_flow_remove(struct ss_flow *flow)
 
 	spin_lock_bh(&ssn->lock);
 	list_del_rcu(&flow->list);
+	no_intent(flow);
 	ssn->count--;
 	spin_unlock_bh(&ssn->lock);
 	ss_flow_put(flow);

@@ -8,6 +8,7 @@
  *	late=N     ... of which N behind it
  *	intend     intend_splice() before connect
  *	keep       keep the descriptors; else they are closed at once
+ *	die        SIGKILL right behind splice()
  *	once       do not splice again what was refused: print the answer and close
  *   lab server PORT
  *   lab client HOST PORT up=N down=N [conns=N] [half] [reset] [skip=N] [first] [slow] [idle=SECONDS] [pace=MS]
@@ -351,7 +352,7 @@ static struct {
 	int server_port;
 	uint64_t after;
 	uint32_t reply, late, idle;
-	int intend, keep, once;
+	int intend, keep, once, die;
 } options;
 
 static struct family family;
@@ -380,9 +381,11 @@ static int carry(int a, int b, uint64_t most)
 {
 	static __thread char buffer[16384];
 	uint64_t done = 0;
+	int ended = 0, fds[2] = { a, b };
 
-	while (done < most) {
+	while (done < most && ended < 2) {
 		struct pollfd both[2] = { { a, POLLIN, 0 }, { b, POLLIN, 0 } };
+		int to[2] = { fds[1], fds[0] };
 
 		poll(both, 2, -1);
 		for (int i = 0; i < 2; i++) {
@@ -391,7 +394,16 @@ static int carry(int a, int b, uint64_t most)
 			if (!both[i].revents)
 				continue;
 			n = recv(both[i].fd, buffer, sizeof(buffer), MSG_DONTWAIT);
-			if (n <= 0 || write_all(both[i ^ 1].fd, buffer, n))
+			if (n < 0 && errno == EAGAIN)
+				continue;
+			if (n == 0) {
+				/* The other stream goes on. */
+				shutdown(to[i], SHUT_WR);
+				*(i ? &b : &a) = -1;
+				ended++;
+				continue;
+			}
+			if (n < 0 || write_all(to[i], buffer, n))
 				return 1;
 			done += n;
 		}
@@ -422,6 +434,8 @@ static void *serve_proxy(void *arg)
 	answer = ask_pair(nl, SYMSPLICE_CMD_SPLICE, client, server, options.late);
 	if (answer)
 		printf("splice: %d\n", answer);
+	if (options.die)
+		kill(getpid(), SIGKILL);
 	if (options.late) {
 		usleep(20000);
 		write_all(client, reply, options.late);
@@ -441,7 +455,7 @@ out:
 	return NULL;
 }
 
-static int proxy(int argc, char **argv)
+static void proxy(int argc, char **argv)
 {
 	pthread_attr_t attr;
 	struct ask ask;
@@ -457,6 +471,7 @@ static int proxy(int argc, char **argv)
 		sscanf(argv[i], "idle=%u", &options.idle);
 		options.intend |= !strcmp(argv[i], "intend");
 		options.keep |= !strcmp(argv[i], "keep");
+		options.die |= !strcmp(argv[i], "die");
 		options.once |= !strcmp(argv[i], "once");
 	}
 	nl = netlink_socket();
@@ -529,7 +544,7 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-static int server(int port)
+static void server(int port)
 {
 	int fd = listen_on(port);
 	pthread_attr_t attr;
@@ -786,9 +801,9 @@ static int ctl(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	if (argc >= 5 && !strcmp(argv[1], "proxy"))
-		return proxy(argc, argv);
+		proxy(argc, argv);
 	if (argc >= 3 && !strcmp(argv[1], "server"))
-		return server(atoi(argv[2]));
+		server(atoi(argv[2]));
 	if (argc >= 5 && !strcmp(argv[1], "client"))
 		return client(argc, argv);
 	if (argc >= 3 && !strcmp(argv[1], "ctl"))
