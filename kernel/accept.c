@@ -63,8 +63,8 @@ void ss_accept_key(struct sock *sk, struct splice_key *key)
 		memcpy(key->remote, &sk->sk_v6_daddr, 16);
 		memcpy(key->local, &sk->sk_v6_rcv_saddr, 16);
 	}
-	key->remote_port = inet->inet_dport;
-	key->local_port = inet->inet_sport;
+	key->remote_port = ss_key_port(inet->inet_dport);
+	key->local_port = ss_key_port(inet->inet_sport);
 }
 
 /* The timestamp clock of the local socket towards `leg`, now. */

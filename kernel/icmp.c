@@ -43,8 +43,8 @@ static bool read_quote(struct sk_buff *skb, struct icmp_error *error, struct spl
 	tcp = skb_header_pointer(skb, error->tcp, sizeof(buffer), &buffer);
 	if (!tcp)
 		return false;
-	key->remote_port = tcp->dest;
-	key->local_port = tcp->source;
+	key->remote_port = ss_key_port(tcp->dest);
+	key->local_port = ss_key_port(tcp->source);
 	error->seq = ntohl(tcp->seq);
 	return true;
 }
@@ -108,8 +108,8 @@ static int rewrite_error(struct sk_buff *skb, const struct icmp_error *error, co
 		return -ENOMEM;
 	skb->ip_summed = CHECKSUM_NONE;
 	tcp = (struct quoted_tcp *)(skb->data + error->tcp);
-	tcp->source = x->key.remote_port;
-	tcp->dest = x->key.local_port;
+	tcp->source = ss_port(x->key.remote_port);
+	tcp->dest = ss_port(x->key.local_port);
 	tcp->seq = htonl(splice_map_ack(error->seq, x->seq_delta));
 	if (error->ip6) {
 		struct ipv6hdr *ip = ipv6_hdr(skb), *quoted = (void *)(skb->data + error->quote);
@@ -212,7 +212,7 @@ void ss_icmp_too_big(struct sk_buff *skb, const struct ss_segment *seg, u32 limi
 		icmpv6_send(skb, ICMPV6_PKT_TOOBIG, 0, mtu);
 		return;
 	}
-	if (ip_route_input(skb, ip_hdr(skb)->daddr, ip_hdr(skb)->saddr, ip_hdr(skb)->tos, skb->dev))
+	if (ip_route_input(skb, ip_hdr(skb)->daddr, ip_hdr(skb)->saddr, 0, skb->dev))
 		return;
 	icmp_send(skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, htonl(mtu));
 }

@@ -26,6 +26,10 @@ unsigned int ss_queue_bytes = 4 << 20;
 module_param_named(queue_bytes, ss_queue_bytes, uint, 0644);
 MODULE_PARM_DESC(queue_bytes, "most memory for segments of one direction that wait for the release");
 
+unsigned long ss_queue_bytes_all = 64 << 20;
+module_param_named(queue_bytes_all, ss_queue_bytes_all, ulong, 0644);
+MODULE_PARM_DESC(queue_bytes_all, "the same of all flows of one network namespace");
+
 unsigned int ss_time_wait_ms = 60000;
 module_param_named(time_wait_ms, ss_time_wait_ms, uint, 0644);
 MODULE_PARM_DESC(time_wait_ms, "2 MSL: how long a flow relays on when both FINs are acknowledged");
@@ -67,6 +71,7 @@ static int __net_init ss_net_init(struct net *net)
 	INIT_LIST_HEAD(&ssn->intents);
 	spin_lock_init(&ssn->lock);
 	mutex_init(&ssn->enabling);
+	atomic_long_set(&ssn->held_bytes, 0);
 	INIT_DELAYED_WORK(&ssn->sweep, ss_teardown_sweep);
 	ssn->counts = alloc_percpu(struct ss_counts);
 	if (!ssn->counts)

@@ -14,8 +14,8 @@ static struct dst_entry *ask_v4(struct net *net, const struct splice_leg *leg)
 		.flowi4_mark = SPLICE_MARK_RELAY,
 		.flowi4_proto = IPPROTO_TCP,
 		.flowi4_flags = FLOWI_FLAG_ANYSRC,
-		.fl4_sport = leg->key.local_port,
-		.fl4_dport = leg->key.remote_port,
+		.fl4_sport = ss_port(leg->key.local_port),
+		.fl4_dport = ss_port(leg->key.remote_port),
 	};
 	struct rtable *rt;
 
@@ -30,8 +30,8 @@ static struct dst_entry *ask_v6(struct net *net, const struct splice_leg *leg, u
 	struct flowi6 fl6 = {
 		.flowi6_mark = SPLICE_MARK_RELAY,
 		.flowi6_proto = IPPROTO_TCP,
-		.fl6_sport = leg->key.local_port,
-		.fl6_dport = leg->key.remote_port,
+		.fl6_sport = ss_port(leg->key.local_port),
+		.fl6_dport = ss_port(leg->key.remote_port),
 	};
 	struct dst_entry *dst;
 

@@ -35,7 +35,8 @@ void ss_queue_add(struct ss_flow *flow, struct sk_buff *skb, const struct ss_seg
 	struct ss_held *held = &flow->held[seg->side];
 	struct sk_buff *before;
 
-	if (held->bytes + skb->truesize > READ_ONCE(ss_queue_bytes)) {
+	if (held->bytes + skb->truesize > READ_ONCE(ss_queue_bytes) ||
+	    atomic_long_read(&flow->ssn->held_bytes) > READ_ONCE(ss_queue_bytes_all)) {
 		ss_count_more(flow->ssn, SYMSPLICE_COUNT_QUEUE_FULL);
 		kfree_skb(skb);
 		return;
@@ -56,6 +57,7 @@ void ss_queue_add(struct ss_flow *flow, struct sk_buff *skb, const struct ss_seg
 	skb->dev = NULL;
 	__skb_queue_after(&held->segments, before, skb);
 	held->bytes += skb->truesize;
+	atomic_long_add(skb->truesize, &flow->ssn->held_bytes);
 	ss_count_more(flow->ssn, SYMSPLICE_COUNT_QUEUED);
 }
 
@@ -105,17 +107,19 @@ unsigned int ss_queue_segment(struct ss_flow *flow, struct sk_buff *skb, struct 
 void ss_queue_take(struct ss_flow *flow, int side, struct sk_buff_head *out)
 {
 	skb_queue_splice_tail_init(&flow->held[side].segments, out);
+	atomic_long_sub(flow->held[side].bytes, &flow->ssn->held_bytes);
 	flow->held[side].bytes = 0;
 }
 
 void ss_queue_purge(struct ss_flow *flow)
 {
+	struct sk_buff_head segments;
 	int side;
 
-	for (side = 0; side < 2; side++) {
-		__skb_queue_purge(&flow->held[side].segments);
-		flow->held[side].bytes = 0;
-	}
+	__skb_queue_head_init(&segments);
+	for (side = 0; side < 2; side++)
+		ss_queue_take(flow, side, &segments);
+	__skb_queue_purge(&segments);
 }
 
 /* To the socket after all, by where they came from. Behind the flow's lock, its gate open. */

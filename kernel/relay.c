@@ -66,6 +66,9 @@ int ss_relay_prepare(struct ss_flow *flow, struct sk_buff *skb, struct ss_segmen
 		return drop(flow, SPLICE_COUNT_DROP_EXTENSION);
 	if (!router_duties(flow, skb, seg))
 		return -EINVAL;
+	/* Merged by a device in a way that cannot be undone: no router may pass it on. */
+	if (skb_warn_if_lro(skb))
+		return drop(flow, SPLICE_COUNT_DROP_REWRITE);
 	if (ss_output_route(flow, seg->side ^ 1)) {
 		ss_count_more(flow->ssn, SYMSPLICE_COUNT_NO_ROUTE);
 		return -EHOSTUNREACH;

@@ -175,8 +175,8 @@ int ss_rewrite_segment(struct sk_buff *skb, const struct ss_segment *seg, const 
 	tcp = (struct tcphdr *)(skb->data + seg->l4);
 	memcpy(old, tcp, seg->header);
 
-	tcp->source = y->key.local_port;
-	tcp->dest = y->key.remote_port;
+	tcp->source = ss_port(y->key.local_port);
+	tcp->dest = ss_port(y->key.remote_port);
 	tcp->seq = htonl(splice_map_seq(seg->seq, x->seq_delta));
 	if (has_ack)
 		tcp->ack_seq = htonl(splice_map_ack(seg->ack, y->seq_delta));

@@ -116,8 +116,8 @@ enum ss_parsed ss_segment_parse(struct sk_buff *skb, bool ip6, bool outgoing,
 	tcp = skb_header_pointer(skb, seg->l4, sizeof(buffer), &buffer);
 	if (!tcp)
 		return SS_PARSED_SHORT;
-	key->remote_port = outgoing ? tcp->dest : tcp->source;
-	key->local_port = outgoing ? tcp->source : tcp->dest;
+	key->remote_port = ss_key_port(outgoing ? tcp->dest : tcp->source);
+	key->local_port = ss_key_port(outgoing ? tcp->source : tcp->dest);
 	seg->seq = ntohl(tcp->seq);
 	seg->ack = ntohl(tcp->ack_seq);
 	seg->window = ntohs(tcp->window);

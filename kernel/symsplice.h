@@ -85,6 +85,7 @@ struct ss_counts {
  * @lock: see @flows, @intents, @count, @closing
  * @count: how many are in @flows
  * @closing: the namespace goes, nothing is added any more
+ * @held_bytes: memory of all segments that wait, of all flows
  * @counts: per CPU
  * @enabling: serialises the first use
  * @enabled: hooks and @keys exist; set once, under @enabling
@@ -98,6 +99,7 @@ struct ss_net {
 	spinlock_t lock;
 	unsigned int count;
 	bool closing;
+	atomic_long_t held_bytes;
 	struct ss_counts __percpu *counts;
 	struct mutex enabling;
 	bool enabled;
@@ -157,7 +159,7 @@ struct ss_held {
  * @owes_write: @write_end is not reached
  * @pumped: bytes from each side; worker only, @lock to publish in @slot
  * @probes: unanswered, of either kind
- * @probed: jiffies of the latest
+ * @probed: tick of the latest
  * @spliced: jiffies of splice()
  * @idle_ms: without a byte, after which the flow is ended; 0: never
  * @doomed: the worker is to end it, for @doom_reason
@@ -192,7 +194,7 @@ struct ss_flow {
 	bool owes_write[2];
 	u64 pumped[2];
 	u8 probes;
-	unsigned long probed;
+	u32 probed;
 	unsigned long spliced;
 	u32 idle_ms;
 	bool doomed;
@@ -249,6 +251,7 @@ struct ss_event {
 /* Tunables of main.c. */
 extern unsigned int ss_flows_max;
 extern unsigned int ss_queue_bytes;
+extern unsigned long ss_queue_bytes_all;
 extern unsigned int ss_time_wait_ms;
 extern unsigned int ss_gate_ms;
 extern struct workqueue_struct *ss_workers;
@@ -278,6 +281,17 @@ static inline unsigned int ss_leave(struct ss_net *ssn, enum splice_packet_count
 static inline u32 ss_tick(void)
 {
 	return ktime_get_coarse_ns() >> SPLICE_TICK_SHIFT;
+}
+
+/* The contract's keys have ports as they stand in the header, in plain C. */
+static inline __be16 ss_port(unsigned short port)
+{
+	return (__force __be16)port;
+}
+
+static inline unsigned short ss_key_port(__be16 port)
+{
+	return (__force unsigned short)port;
 }
 
 /* table.c */

@@ -22,7 +22,7 @@ static const struct rhashtable_params key_params = {
 int ss_table_init(void)
 {
 	flow_cache = kmem_cache_create("symsplice_flow", sizeof(struct ss_flow), 0,
-				       SLAB_HWCACHE_ALIGN, NULL);
+				       SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT, NULL);
 	return flow_cache ? 0 : -ENOMEM;
 }
 
@@ -175,7 +175,6 @@ static void flow_free(struct rcu_head *rcu)
 {
 	struct ss_flow *flow = container_of(rcu, struct ss_flow, rcu);
 
-	ss_queue_purge(flow);
 	ss_flow_drop_sockets(flow);
 	dst_release(flow->dst[SPLICE_CLIENT]);
 	dst_release(flow->dst[SPLICE_SERVER]);
@@ -195,6 +194,7 @@ bool ss_flow_is_dead(struct ss_flow *flow)
 }
 
 /* a) Whoever comes first sets `dead`; nobody who takes the lock later believes the flow.
+ *    Nothing is queued any more either, so that the namespace's account of that is settled here.
  * b) Its keys lead nowhere: the next segments are the host's. Those that have found it already are in
  *    a read section and see `dead`.
  * c) It is out of the list, so neither sweep nor dump find it.
@@ -212,6 +212,7 @@ void ss_flow_remove(struct ss_flow *flow)
 		return;
 	}
 	WRITE_ONCE(flow->dead, true);
+	ss_queue_purge(flow);
 	for (side = 0; side < 2; side++) {
 		struct ss_node *node = &flow->node[side];
 

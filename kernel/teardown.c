@@ -26,8 +26,9 @@ enum kind { RESET, PROBE, SECOND_PROBE };
 
 /* The peer takes a RST only at the very sequence number that it expects (RFC 5961): the one that it
  * acknowledged last. It asks for no timestamps there, but drops anything else without (RFC 7323
- * section 3.2). Its clock may have run away from ours: of two values half a circle apart one is not old, and its
- * segment is answered for its number, which is from before the window.
+ * section 3.2). The other peer's clock, which relayed segments carry on, may have run away from ours:
+ * of two values half a circle apart one is not old, and its segment is answered for its number, which
+ * is from before the window.
  */
 static void put_tcp(struct sk_buff *skb, const struct splice_leg *leg, enum kind kind)
 {
@@ -36,8 +37,8 @@ static void put_tcp(struct sk_buff *skb, const struct splice_leg *leg, enum kind
 	struct tcphdr *tcp = skb_put_zero(skb, length);
 	__be32 *options = (__be32 *)(tcp + 1);
 
-	tcp->source = leg->key.local_port;
-	tcp->dest = leg->key.remote_port;
+	tcp->source = ss_port(leg->key.local_port);
+	tcp->dest = ss_port(leg->key.remote_port);
 	tcp->seq = htonl(kind == RESET ? leg->ack : leg->ack - 1);
 	tcp->ack_seq = htonl(leg->end);
 	tcp->doff = length / 4;
@@ -122,7 +123,9 @@ static void send_by_hand(struct ss_flow *flow, int side, enum kind kind)
 void ss_teardown_probe(struct ss_flow *flow, int side)
 {
 	send_by_hand(flow, side, PROBE);
-	if (flow->slot.leg[side].flags & SPLICE_LEG_TIMESTAMPS)
+	/* While there is a socket its clock is the leg's. */
+	if (READ_ONCE(flow->slot.phase) == SPLICE_PHASE_RELEASED &&
+	    (flow->slot.leg[side].flags & SPLICE_LEG_TIMESTAMPS))
 		send_by_hand(flow, side, SECOND_PROBE);
 }
 
@@ -191,6 +194,12 @@ static u64 ms_since(u32 tick)
 	return ticks > 0 ? div_u64((u64)ticks << SPLICE_TICK_SHIFT, NSEC_PER_MSEC) : 0;
 }
 
+/* In jiffies, as the kernel keeps its settings. */
+static unsigned long silence_of(u32 tick)
+{
+	return msecs_to_jiffies(ms_since(tick));
+}
+
 enum vigil { NOTHING, FORGET, ASK, GIVE_UP, DOOM };
 
 /* A peer that vanished without a word is noticed as a socket with SO_KEEPALIVE would, and at the same
@@ -202,16 +211,17 @@ static enum vigil keep_vigil(struct ss_flow *flow, u32 *reason)
 	const struct splice_leg *server = &flow->slot.leg[SPLICE_SERVER];
 	bool is_client = (s32)(client->active - server->active) < 0;
 	struct netns_ipv4 *ipv4 = &flow->ssn->net->ipv4;
-	unsigned long silent = msecs_to_jiffies(ms_since(is_client ? client->active : server->active));
+	u32 heard = is_client ? client->active : server->active;
 
-	if (flow->probes && time_after(jiffies - silent, flow->probed))
+	/* The answer, if it came, came behind the question. */
+	if (flow->probes && (s32)(heard - flow->probed) >= 0)
 		flow->probes = 0;
-	if (flow->probes ? time_before(jiffies, flow->probed + READ_ONCE(ipv4->sysctl_tcp_keepalive_intvl)) :
-			   silent < READ_ONCE(ipv4->sysctl_tcp_keepalive_time))
+	if (flow->probes ? silence_of(flow->probed) < READ_ONCE(ipv4->sysctl_tcp_keepalive_intvl) :
+			   silence_of(heard) < READ_ONCE(ipv4->sysctl_tcp_keepalive_time))
 		return NOTHING;
 	if (flow->probes < READ_ONCE(ipv4->sysctl_tcp_keepalive_probes)) {
 		flow->probes++;
-		flow->probed = jiffies;
+		flow->probed = ss_tick();
 		return ASK;
 	}
 	*reason = is_client ? SPLICE_CLOSE_CLIENT_RESET : SPLICE_CLOSE_UPSTREAM_RESET;

@@ -11,7 +11,8 @@
  *	die        SIGKILL right behind splice()
  *	once       do not splice again what was refused: print the answer and close
  *   lab server PORT
- *   lab client HOST PORT up=N down=N [conns=N] [half] [reset] [skip=N] [first] [slow] [idle=SECONDS] [pace=MS]
+ *   lab client HOST PORT up=N down=N [conns=N] [half] [reset] [skip=N] [slow] [idle=SECONDS] [pace=MS]
+ *	[wait=MS] [sreset] [ipoptions]
  *   lab ctl stats | flows | count | abort [ID] | events N
  *
  * A client begins with a request: how many bytes will come, how many it wants, and how. Byte p of a
@@ -567,7 +568,7 @@ static void server(int port)
 
 static struct {
 	const char *host;
-	int port, conns, skip, idle, pace, wait;
+	int port, conns, skip, idle, pace, wait, options;
 	struct request request;
 } want;
 
@@ -583,6 +584,8 @@ static void *run_client(void *arg)
 	char byte, skipped[4096];
 
 	request.seed = 1000 * (intptr_t)arg + getpid();
+	if (want.options)
+		setsockopt(fd, IPPROTO_IP, IP_OPTIONS, "\1\1\1\1", 4);
 	if (connect_fd(fd, want.host, want.port)) {
 		printf("client: connect: %s\n", strerror(errno));
 		goto failed;
@@ -678,6 +681,7 @@ static int client(int argc, char **argv)
 		sscanf(argv[i], "idle=%d", &want.idle);
 		sscanf(argv[i], "pace=%d", &want.pace);
 		sscanf(argv[i], "wait=%d", &want.wait);
+		want.options |= !strcmp(argv[i], "ipoptions");
 		want.request.flags |= (!strcmp(argv[i], "half") ? HALF : 0) | (!strcmp(argv[i], "reset") ? RESET : 0) |
 				      (!strcmp(argv[i], "sreset") ? SRESET : 0) | (!strcmp(argv[i], "slow") ? SLOW : 0);
 	}
