@@ -62,8 +62,11 @@ int ss_relay_prepare(struct ss_flow *flow, struct sk_buff *skb, struct ss_segmen
 
 	if (seg->fragment)
 		return drop(flow, SPLICE_COUNT_DROP_FRAGMENT);
-	if (seg->extra && (seg->ip6 || ss_segment_remove_options(skb, seg)))
-		return drop(flow, SPLICE_COUNT_DROP_EXTENSION);
+	if (seg->extra) {
+		if (seg->ip6 || ss_segment_remove_options(skb, seg))
+			return drop(flow, SPLICE_COUNT_DROP_EXTENSION);
+		ss_count(flow->ssn, SPLICE_COUNT_OPTIONS_REMOVED);
+	}
 	if (!router_duties(flow, skb, seg))
 		return -EINVAL;
 	/* Merged by a device in a way that cannot be undone: no router may pass it on. */

@@ -118,33 +118,30 @@ u32 ss_rewrite_strip_syn(u8 *header, u32 length, u32 lacks)
 }
 
 /* Addresses, hop limit, ECN. Gives the difference in the pseudo-header. */
-static __wsum rewrite_ip(struct sk_buff *skb, bool ip6, const struct splice_leg *y, bool clear_ecn)
+static __wsum rewrite_v4(struct iphdr *ip, const struct splice_leg *y, bool clear_ecn)
 {
-	__wsum before;
+	__wsum before = csum_partial(&ip->saddr, 8, 0);
 
-	if (ip6) {
-		struct ipv6hdr *ip = ipv6_hdr(skb);
+	ip->ttl--;
+	if (clear_ecn)
+		ip->tos &= (u8)~INET_ECN_MASK;
+	memcpy(&ip->saddr, y->key.local + 12, 4);
+	memcpy(&ip->daddr, y->key.remote + 12, 4);
+	/* The stack has verified the old one. */
+	ip_send_check(ip);
+	return csum_partial(&ip->saddr, 8, ~before);
+}
 
-		before = csum_partial(&ip->saddr, 32, 0);
-		ip->hop_limit--;
-		if (clear_ecn)
-			ipv6_change_dsfield(ip, (u8)~INET_ECN_MASK, 0);
-		memcpy(&ip->saddr, y->key.local, 16);
-		memcpy(&ip->daddr, y->key.remote, 16);
-		return csum_partial(&ip->saddr, 32, ~before);
-	} else {
-		struct iphdr *ip = ip_hdr(skb);
+static __wsum rewrite_v6(struct ipv6hdr *ip, const struct splice_leg *y, bool clear_ecn)
+{
+	__wsum before = csum_partial(&ip->saddr, 32, 0);
 
-		before = csum_partial(&ip->saddr, 8, 0);
-		ip->ttl--;
-		if (clear_ecn)
-			ip->tos &= (u8)~INET_ECN_MASK;
-		memcpy(&ip->saddr, y->key.local + 12, 4);
-		memcpy(&ip->daddr, y->key.remote + 12, 4);
-		/* The stack has verified the old one. */
-		ip_send_check(ip);
-		return csum_partial(&ip->saddr, 8, ~before);
-	}
+	ip->hop_limit--;
+	if (clear_ecn)
+		ipv6_change_dsfield(ip, (u8)~INET_ECN_MASK, 0);
+	memcpy(&ip->saddr, y->key.local, 16);
+	memcpy(&ip->daddr, y->key.remote, 16);
+	return csum_partial(&ip->saddr, 32, ~before);
 }
 
 /* Puts a difference into TCP's checksum. Where the device is to compute it, the field holds only the
@@ -191,7 +188,8 @@ int ss_rewrite_segment(struct sk_buff *skb, const struct ss_segment *seg, const 
 
 	difference = csum_partial(tcp, seg->header, ~csum_partial(old, seg->header, 0));
 	ss_rewrite_check(skb, &tcp->check, difference, false);
-	difference = rewrite_ip(skb, seg->ip6, y, clear_ecn);
+	difference = seg->ip6 ? rewrite_v6(ipv6_hdr(skb), y, clear_ecn) :
+				rewrite_v4(ip_hdr(skb), y, clear_ecn);
 	ss_rewrite_check(skb, &tcp->check, difference, true);
 	return 0;
 }

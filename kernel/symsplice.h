@@ -3,7 +3,7 @@
  *
  * Read in this order:
  *   include/splice/	the contract: key, states, transition table, mappings
- *   main.c		coming and going, of the module and of network namespaces
+ *   main		coming and going, of the module and of network namespaces
  *   table.c		flows and their keys
  *   accept.c		stage accept: sockets, and what they have that cannot be spliced
  *   handshake.c	stage handshake: intents, and what our SYN may offer
