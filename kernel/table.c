@@ -56,13 +56,17 @@ void ss_table_exit_net(struct ss_net *ssn)
 
 struct ss_flow *ss_flow_create(struct ss_net *ssn)
 {
-	struct ss_flow *flow = kmem_cache_zalloc(flow_cache, GFP_KERNEL);
+	struct ss_flow *flow;
 	int side;
 
-	if (!flow)
+	/* Fails while the module is being unloaded, whose exit waits for this very request. */
+	if (!try_module_get(THIS_MODULE))
 		return NULL;
-	/* Whoever asks runs in a request of ours, for which netlink holds the module. */
-	__module_get(THIS_MODULE);
+	flow = kmem_cache_zalloc(flow_cache, GFP_KERNEL);
+	if (!flow) {
+		module_put(THIS_MODULE);
+		return NULL;
+	}
 	spin_lock_init(&flow->lock);
 	refcount_set(&flow->refs, 1);
 	flow->ssn = ssn;
