@@ -13,7 +13,7 @@
  *   lab server PORT
  *   lab client HOST PORT up=N down=N [conns=N] [half] [reset] [skip=N] [slow] [idle=SECONDS] [pace=MS]
  *	[wait=MS] [sreset] [ipoptions]
- *   lab ctl stats | flows | count | abort [ID] | events N
+ *   lab ctl stats | flows | count | abort [ID] | events N	with LAB_NOBODY set: as user 65534
  *
  * A client begins with a request: how many bytes will come, how many it wants, and how. Byte p of a
  * stream is a function of p and the stream's seed, and both ends check every one.
@@ -763,10 +763,13 @@ static void on_event(int type, void *value, int size, void *context)
 
 static int ctl(int argc, char **argv)
 {
-	int fd = netlink_socket(), error = 0;
+	int fd, error = 0;
 	const char *what = argc > 2 ? argv[2] : "";
 	struct ask ask;
 
+	if (getenv("LAB_NOBODY") && setuid(65534))
+		die("setuid");
+	fd = netlink_socket();
 	family = find_family(fd);
 	if (!strcmp(what, "stats")) {
 		begin(&ask, family.id, SYMSPLICE_CMD_GET_STATS, 1);

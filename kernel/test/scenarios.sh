@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# Run in the VM by run-vm: everything that the module must hold, as TAP. Every transfer is checked byte
+# by byte at both ends. The kernel stops at the first warning.
+
+. /lab.sh
+ulimit -n 20000
+
+n=0
+failed=0
+
+# ok NAME, STATUS
+ok() {
+  n=$((n + 1))
+  if [ "$2" = 0 ]; then echo "ok $n - $1"; else
+    echo "not ok $n - $1"
+    failed=$((failed + 1))
+    sed 's/^/# /' /tmp/out | tail -8
+  fi
+}
+
+# check NAME COMMAND...: it succeeds.
+check() {
+  name=$1
+  shift
+  "$@" >/tmp/out 2>&1
+  ok "$name" $?
+}
+
+# refuse NAME COMMAND...: it fails.
+refuse() {
+  name=$1
+  shift
+  "$@" >/tmp/out 2>&1 && ok "$name" 1 || ok "$name" 0
+}
+
+# with 'PROXY OPTIONS' NAME CLIENT-ARGUMENTS...: one proxy, one client.
+with() {
+  proxy_up $1
+  name=$2
+  shift 2
+  check "$name" client "$@"
+  proxy_down >/tmp/proxied
+  if grep -q 'splice: \|intend: ' /tmp/proxied; then cp /tmp/proxied /tmp/out; ok "$name: not refused" 1; fi
+}
+
+# stat NAME: a counter.
+stat() { ctl stats | tr ' ' '\n' | sed -n "s/^$1=//p"; }
+count() { ctl count | sed "s/.*$1 \([0-9]*\).*/\1/"; }
+phase_is() { [ "$(count "$1")" = "$2" ] || { ctl flows >/tmp/out; return 1; }; }
+
+# eventually COMMAND...: within ten seconds.
+eventually() {
+  tries=0
+  until "$@"; do
+    sleep 0.2
+    tries=$((tries + 1))
+    [ $tries -lt 50 ] || return 1
+  done
+}
+
+none_left() { [ "$(ctl count)" = "intents 0 transit 0 released 0 ended 0" ]; }
+offloads() {
+  for at in "cli c" "prx c" "prx s" "srv s"; do
+    set -- $at $1
+    ip netns exec $1 ethtool -K $2 tx $3 rx $3 gro $3 gso $3 tso $3 >/dev/null 2>&1
+  done
+}
+netem() { for at in "cli c" "srv s"; do ip netns exec ${at% *} tc qdisc add dev ${at#* } root netem "$@"; done; }
+no_netem() { for at in "cli c" "srv s"; do ip netns exec ${at% *} tc qdisc del dev ${at#* } root; done; }
+mtu() { ip -n prx link set s mtu $1; ip -n srv link set s mtu $1; }
+# sysctl HOST NAME VALUE
+sysctl() { ip netns exec $1 sh -c "echo '$3' > /proc/sys/net/ipv4/$2"; }
+tc() { /sbin/tc "$@"; }
+
+check 'loads, self-tests pass' insmod /symsplice.ko time_wait_ms=300
+hosts_up
+
+# --- transfers
+with '' 'both ways' up=20000000 down=20000000
+with '' 'eight at once' up=2000000 down=2000000 conns=8
+with '' 'half-close' up=3000000 down=3000000 half
+with '' 'half-close, small' up=10 down=10 half conns=20
+with '' 'nothing at all' up=0 down=0 conns=20
+with '' 'a server that sends everything before it reads' up=8000000 down=8000000 slow
+with '' 'the client resets' down=20000000 reset
+check 'the server sees it' grep -q 'server saw: in [0-9-]* out 104\|server saw: in 104' /tmp/server.log
+with '' 'the server resets' down=10000000 sreset
+with '' 'with pauses' up=2000000 down=2000000 pace=20
+with 'after=5000000' 'in the middle of an upload' up=40000000 down=10
+with 'after=5000000' 'in the middle of a download' up=10 down=40000000
+with 'after=5000000' 'in the middle of both, four times' up=8000000 down=8000000 conns=4
+with 'reply=20 late=10' 'a reply, half of it behind splice()' skip=20 up=100000 down=100000 conns=10
+with 'reply=20' 'a reply, and a client that waits' skip=20 wait=300 up=100000 down=100000 conns=5
+with 'intend' 'intended' up=5000000 down=5000000
+with 'intend reply=20 late=20' 'intended, with a reply' skip=20 up=500000 down=500000 conns=10
+proxy_up keep
+check 'kept descriptors' client up=100000 down=100000 conns=3
+sleep 0.5
+proxy_down >/tmp/out
+check '... find their connection gone' grep -q '3 kept descriptor: Software caused connection abort' /tmp/out
+TO=fd02::3 VIA=fd01::2
+with '' 'IPv6' up=10000000 down=10000000
+with '' 'IPv6, half-close' up=1000000 down=1000000 half conns=10
+with '' 'IPv6, the client resets' down=20000000 reset
+with 'intend after=1000000' 'IPv6, intended, in the middle' up=10000000 down=10000000
+unset TO VIA
+
+# --- the process
+i=0
+: >/tmp/die
+while [ $i -lt 20 ]; do
+  proxy_up die
+  client up=300000 down=300000 >>/tmp/die
+  wait $PROXY 2>/dev/null
+  i=$((i + 1))
+done
+cp /tmp/die /tmp/out
+[ "$(grep -c '^ok' /tmp/die)" = 20 ]
+ok 'the process dies right behind splice(), 20 times' $?
+proxy_up die after=1000000
+check 'the process dies behind splice() in the middle of a transfer' client up=4000000 down=4000000
+proxy_up
+client up=1000 down=60000000 >/tmp/out &
+C=$!
+eventually phase_is released 1
+proxy_down >/dev/null
+wait $C
+ok 'the process dies in the middle of a spliced transfer' $?
+proxy_up reply=20 late=10 die
+refuse 'a process that owes bytes and dies: a reset' client skip=20 up=100 down=100
+eventually none_left
+ok 'no flow is left' $?
+
+# --- the wire
+netem delay 5ms 1ms loss 1% reorder 2%
+with '' 'loss, delay, reordering' up=2000000 down=2000000 conns=3
+no_netem
+offloads off
+with '' 'without offloads' up=3000000 down=3000000 conns=2
+netem corrupt 1%
+with '' 'damaged segments' up=2000000 down=2000000 conns=2
+no_netem
+offloads on
+sysctl cli tcp_rmem '4096 131072 33554432'
+sysctl srv tcp_rmem '4096 16384 60000'
+with '' 'window scales differ' up=5000000 down=10000000
+sysctl srv tcp_window_scaling 0
+with '' 'no window scale at the server' up=5000000 down=5000000
+sysctl srv tcp_window_scaling 1
+sysctl srv tcp_sack 0
+with '' 'no SACK at the server' up=5000000 down=5000000
+sysctl srv tcp_sack 1
+sysctl srv tcp_timestamps 0
+proxy_up
+client up=10 down=10 >/dev/null
+proxy_down >/tmp/out
+check 'timestamps on one leg only: refused' grep -q 'splice: 6' /tmp/out
+sysctl srv tcp_timestamps 1
+sysctl cli tcp_timestamps 0
+sysctl cli tcp_sack 0
+sysctl cli tcp_window_scaling 0
+with 'intend' 'a client without options: the SYN to the server offers none' up=5000000 down=5000000
+for option in tcp_timestamps tcp_sack tcp_window_scaling; do sysctl cli $option 1; done
+sysctl cli tcp_ecn 1
+sysctl srv tcp_ecn 0
+with '' 'ECN on one leg' up=5000000 down=5000000
+sysctl prx tcp_ecn 1
+sysctl srv tcp_ecn 1
+with '' 'ECN on both' up=5000000 down=5000000
+with '' 'IP options come off' ipoptions up=300000 down=300000
+[ "$(stat OPTIONS_REMOVED)" -gt 0 ]
+ok '... and are counted' $?
+proxy_up
+in_cli /lab client 10.99.1.2 1080 up=15000000 down=1000 pace=5 >/tmp/out &
+C=$!
+eventually phase_is released 1
+mtu 1300
+wait $C
+ok 'the MTU falls: the sender is told' $?
+[ "$(stat TOO_BIG)" -gt 0 ]
+ok '... by us' $?
+proxy_down >/dev/null
+mtu 1500
+
+# --- timers
+proxy_up idle=1500
+refuse 'an idle flow is ended' in_cli /lab client 10.99.1.2 1080 up=2000 down=10 idle=4
+proxy_down >/dev/null
+sysctl prx tcp_keepalive_time 1
+sysctl prx tcp_keepalive_intvl 1
+sysctl prx tcp_keepalive_probes 3
+proxy_up
+check 'silent peers are asked, and answer' in_cli /lab client 10.99.1.2 1080 up=2000 down=10 idle=7
+ctl events 2 >/tmp/events &
+E=$!
+in_cli timeout 15 /lab client 10.99.1.2 1080 up=2000 down=10 idle=12 >/dev/null 2>&1 &
+C=$!
+eventually phase_is released 1
+ip -n cli link set c down
+eventually none_left
+wait $E
+cp /tmp/events /tmp/out
+check 'a peer that vanished is noticed, and told of by an event' grep -q 'event 1 reason 1' /tmp/events
+ip -n cli link set c up
+ip -n cli addr add fd01::1/64 dev c nodad
+wait $C
+proxy_down >/dev/null
+sysctl prx tcp_keepalive_time 7200
+
+# --- a router behind
+ip netns add rtr
+ip -n srv link set s netns rtr
+ip -n rtr link add r type veth peer name r netns srv
+ip netns exec rtr sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding'
+ip -n rtr addr add 10.99.2.9/24 dev s
+ip -n rtr addr add fd02::9/64 dev s nodad
+ip -n rtr addr add 10.99.3.9/24 dev r
+ip -n rtr addr add fd03::9/64 dev r nodad
+ip -n srv addr add 10.99.3.3/24 dev r
+ip -n srv addr add fd03::3/64 dev r nodad
+for at in "rtr s" "rtr r" "srv r"; do set -- $at; ip -n $1 link set $2 up; done
+ip -n srv route add 10.99.2.0/24 via 10.99.3.9
+ip -n prx route add 10.99.3.0/24 via 10.99.2.9
+ip -n srv route add fd02::/64 via fd03::9
+ip -n prx route add fd03::/64 via fd02::9
+for pair in "10.99.3.3 10.99.1.2" "fd03::3 fd01::2"; do
+  set -- $pair
+  ip -n rtr link set r mtu 1500
+  before=$(stat ICMP_TRANSLATED)
+  TO=$1 proxy_up
+  in_cli /lab client $2 1080 up=15000000 down=1000 pace=5 >/tmp/out &
+  C=$!
+  eventually phase_is released 1
+  ip -n rtr link set r mtu 1300
+  wait $C
+  ok "the MTU of a router falls ($2)" $?
+  [ "$(stat ICMP_TRANSLATED)" -gt "${before:-0}" ]
+  ok '... whose ICMP error is translated' $?
+  proxy_down >/dev/null
+done
+ip -n rtr link set r mtu 1500
+TO=10.99.3.3
+
+# --- many, and the end
+refuse 'without the capability nothing is dumped' in_prx env LAB_NOBODY=1 /lab ctl count
+refuse 'nor ended' in_prx env LAB_NOBODY=1 /lab ctl abort
+proxy_up
+check "${FLOWS:-1000} flows" client up=2000 down=2000 conns=${FLOWS:-1000}
+eventually none_left
+ok 'all are forgotten' $?
+in_cli /lab client 10.99.1.2 1080 up=10 down=2000000000 conns=4 >/dev/null 2>&1 &
+C=$!
+eventually phase_is released 4
+refuse 'unload under traffic is refused' rmmod symsplice
+check 'all are aborted' ctl abort
+wait $C
+eventually none_left
+proxy_down >/dev/null
+check 'and then it unloads; the slab is empty, else the kernel stops' rmmod symsplice
+i=0
+while [ $i -lt 10 ]; do
+  insmod /symsplice.ko time_wait_ms=100
+  proxy_up
+  in_cli /lab client 10.99.1.2 1080 up=10 down=2000000 conns=4 >/dev/null 2>&1 &
+  C=$!
+  sleep 0.2
+  ctl abort
+  proxy_down >/dev/null
+  wait $C
+  ctl abort
+  eventually none_left
+  eventually rmmod symsplice 2>/dev/null || break
+  i=$((i + 1))
+done
+[ $i = 10 ]
+ok 'loaded, used, aborted, unloaded, ten times' $?
+insmod /symsplice.ko
+proxy_up
+in_cli timeout 20 /lab client 10.99.1.2 1080 up=1000 down=10 conns=50 idle=15 >/dev/null 2>&1 &
+C=$!
+eventually phase_is released 50
+ip -n prx link del c
+sleep 1
+phase_is released 50
+ok 'the device of live flows goes' $?
+proxy_down >/dev/null
+ip netns del prx
+eventually rmmod symsplice 2>/dev/null
+ok 'their namespace goes, and they with it' $?
+kill $C $SERVER 2>/dev/null
+echo "1..$n"
+[ $failed = 0 ] && echo '# all passed' || echo "# $failed failed"
