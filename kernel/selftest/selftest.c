@@ -53,11 +53,13 @@ static void __init test_mapping(void)
 	T(splice_ratchet(0, SPLICE_CUT_DISTANCE + 1) == 1);
 }
 
-static const struct {
+struct transition {
 	u32 from;
 	u32 event;
 	u32 to;
-} listed[] __initconst = {
+};
+
+static const struct transition listed[] __initconst = {
 #define LISTED(from, on, to) { SPLICE_SIDE_##from, SPLICE_ON_##on, SPLICE_SIDE_##to },
 	SPLICE_SIDE_TRANSITIONS(LISTED)
 #undef LISTED
