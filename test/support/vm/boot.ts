@@ -1,0 +1,110 @@
+/** Runs one guest under QEMU: the kernel's console goes to a file, the second serial port to a callback. */
+import { spawn } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+
+export type Accelerator = 'kvm' | 'tcg';
+
+export interface Guest {
+  readonly kernel: string;
+  readonly archive: string;
+  readonly disk: string;
+  /** Gets what the kernel says. */
+  readonly consoleFile: string;
+  readonly accelerator: Accelerator;
+  readonly memoryMiB: number;
+  readonly limitMs: number;
+  /** Called with each line of the port that the tests write to. */
+  readonly line: (line: string) => void;
+  /** If the port has said nothing after so long, the guest is ended. */
+  readonly firstLineMs?: number;
+}
+
+export interface Ended {
+  readonly console: string;
+  /** Whether the port said anything at all. */
+  readonly spoke: boolean;
+  readonly how: 'by itself' | 'timed out' | 'silent' | 'failed';
+  readonly problem: string;
+}
+
+export function kvmUsable(): boolean {
+  try {
+    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Every warning of the kernel ends the guest at once, so that none is lost; and memory that was freed or overrun is
+ * noticed by the allocator. A machine that many share may stand still for seconds, which is no lockup of the guest.
+ */
+const commandLine = [
+  'console=ttyS0',
+  'rdinit=/init',
+  'loglevel=5',
+  'panic=-1',
+  'panic_on_warn=1',
+  'oops=panic',
+  'slub_debug=FZ',
+  'nowatchdog',
+  'rcupdate.rcu_cpu_stall_timeout=300',
+  'random.trust_cpu=on',
+  'net.ifnames=0',
+  'mitigations=off',
+];
+
+export function runGuest(guest: Guest): Promise<Ended> {
+  const fast = guest.accelerator === 'kvm';
+  const args = [
+    ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+    ['-machine', 'q35', '-accel', fast ? 'kvm' : 'tcg,thread=multi', '-cpu', fast ? 'host' : 'max'],
+    ['-smp', '2', '-m', String(guest.memoryMiB)],
+    ['-kernel', guest.kernel, '-initrd', guest.archive, '-append', commandLine.join(' ')],
+    ['-drive', `file=${guest.disk},format=raw,if=virtio,readonly=on,file.locking=off`],
+    ['-serial', `file:${guest.consoleFile}`, '-serial', 'stdio'],
+  ].flat();
+  return new Promise((resolve) => {
+    const started = performance.now();
+    const child = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const said: Buffer[] = [];
+    let rest = '';
+    let spoke = false;
+    let how: Ended['how'] = 'by itself';
+    const end = (why: Ended['how']): void => {
+      how = why;
+      child.kill('SIGKILL');
+    };
+    const timers = [setTimeout(end, guest.limitMs, 'timed out')];
+    if (guest.firstLineMs !== undefined) {
+      timers.push(setTimeout(() => spoke || end('silent'), guest.firstLineMs));
+    }
+    child.stderr.on('data', (chunk: Buffer) => said.push(chunk));
+    child.stdout.on('data', (chunk: Buffer) => {
+      spoke = true;
+      const lines = (rest + chunk.toString('latin1')).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) guest.line(Buffer.from(line, 'latin1').toString());
+    });
+    const onExit = (): void => void child.kill('SIGKILL');
+    process.on('exit', onExit);
+    const finish = (problem: string): void => {
+      timers.forEach(clearTimeout);
+      process.off('exit', onExit);
+      if (rest !== '') guest.line(rest);
+      const after = `after ${((performance.now() - started) / 1000).toFixed(1)} s`;
+      const console = existsSync(guest.consoleFile) ? readFileSync(guest.consoleFile, 'latin1') : '';
+      resolve({ console, spoke, how, problem: problem === '' ? '' : `${problem} ${after}` });
+    };
+    child.once('error', (error) => {
+      how = 'failed';
+      finish(error.message);
+    });
+    child.once('close', (code, signal) => {
+      if (how === 'by itself' && code !== 0) how = 'failed';
+      const text = Buffer.concat(said).toString().trim();
+      finish(how === 'by itself' ? '' : `qemu: ${how}, ${signal ?? `exit code ${code}`} ${text}`);
+    });
+  });
+}

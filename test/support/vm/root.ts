@@ -1,0 +1,145 @@
+/**
+ * The guest's file system. First the archive that the kernel unpacks into memory: busybox, iproute2, modules, and the
+ * built tree; made anew for each run in a moment. Second a disk with what is large and seldom changes: Node and node_modules.
+ */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import path from 'node:path';
+import { writeArchive, type Entry } from './cpio.js';
+import type { Kernel } from './kernels.js';
+import { modulesFor } from './modules.js';
+
+/** What the lab runs beside Node. */
+const tools = ['ip', 'tc', 'ss'];
+const busyboxTools =
+  'sh mount umount mkdir ls cat echo sed sleep stty insmod uname wc timeout poweroff sysctl kill rm true env tail head grep';
+
+function which(tool: string): string {
+  const found = ['/usr/bin', '/usr/sbin', '/bin', '/sbin'].map((dir) => path.join(dir, tool)).find(existsSync);
+  if (found === undefined) throw new Error(`${tool} is not installed`);
+  return found;
+}
+
+/** The shared libraries of programs, by the path that the loader asks for. */
+function libraries(files: readonly string[]): string[] {
+  const listed = execFileSync('ldd', files, { encoding: 'utf8' });
+  return [...new Set([...listed.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1] ?? ''))];
+}
+
+const file = (from: string, to: string): Entry => ({
+  path: to.replace(/^\//, ''),
+  kind: 'file',
+  content: readFileSync(from),
+  mode: statSync(from).mode & 0o777,
+});
+
+/** Every file below, but no maps of sources. */
+function tree(root: string, below: string, to: string): Entry[] {
+  return readdirSync(path.join(root, below), { recursive: true, encoding: 'utf8' })
+    .filter((name) => !/\.map$|\.d\.ts$|\.tsbuildinfo$/.test(name))
+    .filter((name) => statSync(path.join(root, below, name)).isFile())
+    .map((name) => file(path.join(root, below, name), path.join(to, below, name)));
+}
+
+const text = (to: string, content: string, mode?: number): Entry => ({
+  path: to,
+  kind: 'file',
+  content: Buffer.from(content),
+  ...(mode === undefined ? {} : { mode }),
+});
+
+export interface RootOptions {
+  readonly root: string;
+  readonly kernel: Kernel;
+  /** Compiled tests, as `vm/netem.test`. */
+  readonly tests: readonly string[];
+  /** Shell variables that init reads. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+export function writeRoot(to: string, { root, kernel, tests, settings }: RootOptions): void {
+  const modules = modulesFor(kernel);
+  const programs = tools.map(which);
+  const addon = path.join(root, 'build/Release/symsplice.node');
+  const entries: Entry[] = [
+    { path: 'dev/console', kind: 'character', major: 5, minor: 1 },
+    ...['proc', 'sys', 'run', 'tmp', 'lab', 'root', 'etc/netns', 'var'].map((name): Entry => ({
+      path: name,
+      kind: 'directory',
+    })),
+    { path: 'var/run', kind: 'link', target: '/run' },
+    file(path.join(root, 'test/vm/init'), 'init'),
+    file(realpathSync(which('busybox')), 'bin/busybox'),
+    ...busyboxTools.split(' ').map((name): Entry => ({ path: `bin/${name}`, kind: 'link', target: 'busybox' })),
+    ...programs.map((program) => file(program, `sbin/${path.basename(program)}`)),
+    ...libraries([...programs, process.execPath, addon]).map((library) => file(library, library)),
+    ...modules.map(({ name, content }): Entry => ({ path: `modules/${name}.ko`, kind: 'file', content })),
+    text('modules/order', modules.map(({ name }) => `${name}\n`).join('')),
+    text('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\n'),
+    text('etc/group', 'root:x:0:\n'),
+    text('etc/hosts', '127.0.0.1 localhost\n'),
+    text('etc/resolv.conf', ''),
+    text('etc/nsswitch.conf', 'hosts: files\n'),
+    text('tests', tests.map((name) => `${name}\n`).join('')),
+    text(
+      'settings',
+      Object.entries(settings)
+        .map(([name, value]) => `export ${name}='${value}'\n`)
+        .join(''),
+    ),
+    ...['dist', 'build/test', 'build/bpf'].flatMap((below) => tree(root, below, 'symsplice')),
+    file(addon, 'symsplice/build/Release/symsplice.node'),
+    file(path.join(root, 'package.json'), 'symsplice/package.json'),
+    { path: 'symsplice/node_modules', kind: 'link', target: '/lab/node_modules' },
+  ];
+  writeArchive(to, entries);
+}
+
+/** The disk of this Node and these packages, from the cache unless they have changed. */
+export function diskFor(cache: string, root: string): string {
+  const modules = realpathSync(path.join(root, 'node_modules'));
+  const key = createHash('sha256')
+    .update(process.version)
+    .update(readFileSync(path.join(modules, '.package-lock.json')))
+    .digest('hex')
+    .slice(0, 16);
+  const disk = path.join(cache, `disk-${key}.ext4`);
+  if (existsSync(disk)) return disk;
+  mkdirSync(cache, { recursive: true });
+  for (const old of readdirSync(cache).filter((name) => /^disk-.*\.ext4$/.test(name))) rmSync(path.join(cache, old));
+  const staging = mkdtempSync(path.join(cache, 'staging-'));
+  try {
+    mkdirSync(path.join(staging, 'bin'));
+    cpSync(process.execPath, path.join(staging, 'bin/node'));
+    cpSync(modules, path.join(staging, 'node_modules'), {
+      recursive: true,
+      verbatimSymlinks: true,
+      // What only builds, formats, draws or runs ring 0.
+      filter: (from) => !buildOnly.has(path.relative(modules, from)),
+    });
+    const beside = `${disk}.${process.pid}`;
+    execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', '-O', '^has_journal', '-d', staging, beside, '640M'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    renameSync(beside, disk);
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+  return disk;
+}
+
+const buildOnly = new Set(
+  '.cache .vite .bin @esbuild prettier vega vega-lite vite vitest rollup @rollup esbuild'.split(' '),
+);
