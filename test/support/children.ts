@@ -6,6 +6,11 @@ import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** How many times longer everything may take than on an ordinary machine: a guest under software emulation is slow. */
+const patience = Number(process.env['SYMSPLICE_TEST_PATIENCE'] ?? 1);
+/** A limit that only bounds a failure, for this machine. */
+export const patient = (ms: number): number => ms * patience;
+
 export interface ChildOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
@@ -146,8 +151,9 @@ export class Child {
   }
 }
 
-/** Fails with `message` when `promise` takes longer than `limitMs`. */
-export async function within<T>(promise: Promise<T>, limitMs: number, message: () => string): Promise<T> {
+/** Fails with `message` when `promise` takes longer than `ms`, or what that is on a slow machine. */
+export async function within<T>(promise: Promise<T>, ms: number, message: () => string): Promise<T> {
+  const limitMs = patient(ms);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`after ${limitMs} ms: ${message()}`)), limitMs);
@@ -164,8 +170,9 @@ export async function eventually<T>(
   look: () => T | Promise<T>,
   holds: (value: T) => boolean,
   what: string,
-  limitMs = 15_000,
+  ms = 15_000,
 ): Promise<T> {
+  const limitMs = patient(ms);
   const started = performance.now();
   for (;;) {
     const value = await look();

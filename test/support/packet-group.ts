@@ -5,6 +5,7 @@
 import t, { type Test } from 'tap';
 import { startAgent, type Agent } from './agent-client.js';
 import type { ConnectionId } from './agent-api.js';
+import { patient } from './children.js';
 import type { Ends } from './handshake.js';
 import { readReply5 } from './handshake.js';
 import { address, Lab } from './lab.js';
@@ -70,7 +71,7 @@ export interface PacketGroup {
   ) => Promise<LogLine>;
 }
 
-const testLimitMs = 100_000;
+const testLimitMs = patient(100_000);
 
 export interface PacketGroupOptions {
   readonly versions?: readonly Version[];
@@ -114,8 +115,14 @@ export async function withLab(body: (lab: Lab) => Promise<void>): Promise<void> 
   }
 }
 
-function makeGroup(parts: Omit<PacketGroup, 'test' | 'open' | 'openUnread' | 'carried'>): PacketGroup {
-  const { manner, version, proxy, client, server } = parts;
+export interface Opener extends Pick<PacketGroup, 'open' | 'openUnread'> {
+  /** What the access log says of a flow at its end. */
+  readonly closed: (flow: Pick<Opened, 'clientPort' | 'logFrom'>) => Promise<LogLine>;
+}
+
+/** Opens flows through a proxy, from an agent to an agent that listens on {@link targetPort}. */
+export function makeOpener(parts: Pick<PacketGroup, 'proxy' | 'version' | 'client' | 'server'>): Opener {
+  const { proxy, version, client, server } = parts;
 
   const openUnread = async (first?: Uint8Array): Promise<Opened> => {
     const logFrom = proxy.log().length;
@@ -130,9 +137,16 @@ function makeGroup(parts: Omit<PacketGroup, 'test' | 'open' | 'openUnread' | 'ca
     await readAnswers(client, ends.near);
     return ends;
   };
+  const closed: Opener['closed'] = ({ clientPort, logFrom }) => closingLine(proxy, version, clientPort, logFrom);
+  return { open, openUnread, closed };
+}
 
-  const carried: PacketGroup['carried'] = async (t, { clientPort, logFrom }, { young = !manner.always } = {}) => {
-    const line = await closingLine(proxy, version, clientPort, logFrom);
+function makeGroup(parts: Omit<PacketGroup, 'test' | 'open' | 'openUnread' | 'carried'>): PacketGroup {
+  const { manner, version, client, server } = parts;
+  const { open, openUnread, closed } = makeOpener(parts);
+
+  const carried: PacketGroup['carried'] = async (t, flow, { young = !manner.always } = {}) => {
+    const line = await closed(flow);
     // A young flow ends where it began, by whatever chance; everything else must have been taken over, unless it was
     // faster than its sockets could come to rest: any adaptive one, and of those at once what fits into the sockets.
     const few = Number(line['bytes_up']) + Number(line['bytes_down']) < 200_000;

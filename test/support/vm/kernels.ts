@@ -45,6 +45,7 @@ class Apt {
       mkdirSync(path.join(directory, each), { recursive: true });
     }
     const lines = [`deb [signed-by=${keyring}] ${archive} ${suite} main`];
+    // Backports have no security suite of their own.
     if (!suite.includes('-')) {
       lines.push(`deb [signed-by=${keyring}] ${archive}-security ${suite}-security main`);
     }

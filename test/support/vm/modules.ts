@@ -18,10 +18,7 @@ const needed = [
   'tcp_diag',
   // The wires.
   'sch_netem',
-  'sch_tbf',
-  'ifb',
-  'act_mirred',
-  'cls_matchall',
+  'tcp_bbr',
 ];
 
 export interface Module {

@@ -1,0 +1,47 @@
+/** A guest made ready and run: what ring 4 (main.ts) and the benchmark of recovery (measure.ts) have in common. */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { kvmUsable, runGuest, type Accelerator, type Ended, type Guest } from './boot.js';
+import type { Kernel } from './kernels.js';
+import { diskFor, writeRoot, type RootOptions } from './root.js';
+
+export const cacheOf = (root: string): string => path.join(root, 'build/vm');
+
+export interface GuestRun extends Pick<RootOptions, 'root' | 'kernel' | 'tests' | 'settings'> {
+  readonly limitSeconds: number;
+  readonly line: (line: string) => void;
+}
+
+async function boot(noKvm: string, guest: Omit<Guest, 'accelerator'>): Promise<Ended & { accelerator: Accelerator }> {
+  if (kvmUsable() && !existsSync(noKvm)) {
+    const ended = await runGuest({ ...guest, accelerator: 'kvm', firstLineMs: 12_000 });
+    if (ended.spoke) return { ...ended, accelerator: 'kvm' };
+    writeFileSync(noKvm, `${ended.problem}\n`);
+  }
+  return { ...(await runGuest({ ...guest, accelerator: 'tcg' })), accelerator: 'tcg' };
+}
+
+export async function runTests(run: GuestRun): Promise<Ended & { accelerator: Accelerator; kernel: Kernel }> {
+  const cache = cacheOf(run.root);
+  mkdirSync(cache, { recursive: true });
+  const work = mkdtempSync(path.join(cache, 'run-'));
+  const clear = (): void => rmSync(work, { recursive: true, force: true });
+  process.on('exit', clear);
+  try {
+    const archive = path.join(work, 'root.cpio');
+    writeRoot(archive, run);
+    const ended = await boot(path.join(cache, 'kvm-does-not-boot'), {
+      kernel: run.kernel.image,
+      archive,
+      disk: diskFor(cache, run.root),
+      consoleFile: path.join(work, 'console'),
+      memoryMiB: 2048,
+      limitMs: run.limitSeconds * 1000,
+      line: (line) => run.line(line.replace(/\r$/, '')),
+    });
+    return { ...ended, kernel: run.kernel };
+  } finally {
+    clear();
+    process.off('exit', clear);
+  }
+}
