@@ -5,6 +5,7 @@ import type { Backend, BackendCapability, BackendName } from './backend.js';
 import { CopyBackend } from './copy-backend.js';
 import { errnoOf, syscallOf } from './errno-of.js';
 import { PacketBackend } from './packet-backend.js';
+import type { Preference } from './options.js';
 import type { PacketChoice } from './packet-options.js';
 import { SockmapBackend } from './sockmap-backend.js';
 import { SpliceBackend } from './splice-backend.js';
@@ -17,6 +18,8 @@ export interface Built {
 export interface BuildSettings {
   readonly relay: RelaySettings;
   readonly packet: PacketChoice;
+  /** What `auto` may take; a backend that is named is meant. */
+  readonly prefer: Preference;
   /** When flows that an earlier process left end without a byte; 0: never. */
   readonly idleMs: number;
 }
@@ -25,9 +28,9 @@ export interface BuildSettings {
 export async function buildBackends(asked: BackendName | 'auto', settings: BuildSettings): Promise<Built> {
   const backends = new Map<BackendName, Backend>();
   const capabilities: BackendCapability[] = [
-    asked === 'auto' || asked === 'packet'
+    asked === 'packet' || (asked === 'auto' && settings.prefer === 'end-to-end')
       ? addPacket(backends, settings)
-      : { backend: 'packet', available: false, reason: 'not asked for' },
+      : { backend: 'packet', available: false, reason: asked === 'auto' ? 'split is preferred' : 'not asked for' },
     { backend: 'module', available: false, reason: 'not part of this version' },
   ];
   backends.set('splice', new SpliceBackend(settings.relay, backends.has('packet')));

@@ -12,6 +12,7 @@ import { flushed, requireConnectable, requireEstablished, stopReading, toEndpoin
 import { Flow } from './flow.js';
 import { prepareUpstream } from './intend.js';
 import {
+  PREFERENCES,
   boundOf,
   requireBytes,
   requireReply,
@@ -79,6 +80,10 @@ export class SpliceEngine {
     if (asked !== 'auto' && !BACKENDS.includes(asked)) {
       throw new SpliceArgumentError(`backend: "${String(asked)}" is none of auto, ${BACKENDS.join(', ')}`);
     }
+    const prefer = options.prefer ?? 'end-to-end';
+    if (!PREFERENCES.includes(prefer)) {
+      throw new SpliceArgumentError(`prefer: "${String(prefer)}" is none of ${PREFERENCES.join(', ')}`);
+    }
     const threads = options.relayThreads ?? Math.min(4, availableParallelism());
     requireInteger('relayThreads', threads, 1, 256);
     requireInteger('pipeSize', options.pipeSize ?? 65536, 65536, 2 ** 30);
@@ -87,6 +92,7 @@ export class SpliceEngine {
     const { backends, capabilities } = await buildBackends(asked, {
       relay: { threads, pipeSize: options.pipeSize ?? 128 * 1024, spliceAfter: options.spliceAfter ?? 64 * 1024 },
       packet: packetChoice(options.packet),
+      prefer,
       idleMs: timerOf(options.idleTimeoutMs ?? 0),
     });
     if (asked !== 'auto' && !backends.has(asked)) {

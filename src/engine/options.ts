@@ -7,6 +7,10 @@ import type { Endpoint } from './endpoint.js';
 import type { PacketOptions } from './packet-options.js';
 import { requireInteger } from './require.js';
 
+/** Who repairs what is lost: the two end hosts, over the whole way, or the relay's sockets, each leg for itself. */
+export const PREFERENCES = ['end-to-end', 'split'] as const;
+export type Preference = (typeof PREFERENCES)[number];
+
 export interface EngineOptions {
   /**
    * `auto` takes the best backend that machine and connections allow. A name takes that one,
@@ -14,6 +18,11 @@ export interface EngineOptions {
    * **Default:** `'auto'`.
    */
   backend?: BackendName | 'auto';
+  /**
+   * What `auto` takes where it has the choice: `end-to-end` is `packet`, `split` leaves that out. See docs/recovery.md.
+   * **Default:** `'end-to-end'`.
+   */
+  prefer?: Preference;
   /** Milliseconds without a byte after which a flow ends; 0: never. **Default:** `0`. */
   idleTimeoutMs?: number;
   /** Native relay threads of the `splice` backend. **Default:** the processors, at most 4. */

@@ -2,6 +2,7 @@
  * Settings that every server has, with the same names and meaning: how bytes are relayed, the packet backend, and how
  * the process is operated. The table of each server (config-settings.ts, http-settings.ts) takes these in.
  */
+import { PREFERENCES, type Preference } from '../engine/options.js';
 import { PIN_DIRECTORY } from '../engine/packet-options.js';
 import { parseHostPort } from './config-address.js';
 import type { HostPort } from './config-address.js';
@@ -28,6 +29,8 @@ export type LogFormat = (typeof LOG_FORMATS)[number];
 /** How flows (of splice-http: tunnels) are relayed. */
 export interface RelayConfig {
   readonly backend: BackendChoice;
+  /** Who repairs losses where `auto` has the choice. */
+  readonly prefer: Preference;
   /** Control-plane threads, each with its own SO_REUSEPORT listener. */
   readonly workers: number;
   readonly relayThreads: number | 'auto';
@@ -86,6 +89,15 @@ export const BACKEND_SETTING = {
   schema: valueOf((value) => parseWord(value, BACKEND_CHOICES)),
   initial: 'auto',
   initialText: 'auto',
+  needsRestart: true,
+} as const;
+
+export const PREFER_SETTING = {
+  argument: 'NAME',
+  help: `Who repairs losses, where auto can choose: ${PREFERENCES.join(' (packet) or ')} (each leg by itself: splice).`,
+  schema: valueOf((value) => parseWord(value, PREFERENCES)),
+  initial: 'end-to-end',
+  initialText: 'end-to-end',
   needsRestart: true,
 } as const;
 

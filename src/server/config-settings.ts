@@ -9,6 +9,7 @@ import {
   BACKEND_SETTING,
   operationSettings,
   PACKET_SETTINGS,
+  PREFER_SETTING,
   RELAY_THREADS_SETTING,
   WORKERS_SETTING,
 } from './config-common.js';
@@ -68,6 +69,7 @@ export const SETTINGS: SettingTable<SocksConfig> = {
     help: `How bytes are relayed: ${BACKEND_CHOICES.join(', ')}. A backend named here is used or the start fails.`,
     ...BACKEND_SETTING,
   },
+  prefer: { group: 'Relaying', ...PREFER_SETTING },
   workers: {
     group: 'Relaying',
     help: 'Threads that accept and do handshakes, each with its own listener (SO_REUSEPORT).',

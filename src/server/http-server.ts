@@ -160,6 +160,7 @@ export class HttpServer {
       const relayThreads = options.relayThreads ?? config.relayThreads;
       engine = await SpliceEngine.open({
         backend: backendOf(config),
+        prefer: config.prefer,
         idleTimeoutMs: site.tunnelTimeout,
         packet: packetOptions(config),
         ...(relayThreads !== 'auto' && { relayThreads }),

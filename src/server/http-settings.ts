@@ -9,6 +9,7 @@ import {
   BACKEND_SETTING,
   operationSettings,
   PACKET_SETTINGS,
+  PREFER_SETTING,
   RELAY_THREADS_SETTING,
   WORKERS_SETTING,
 } from './config-common.js';
@@ -210,6 +211,7 @@ export const HTTP_SETTINGS: SettingTable<HttpConfig> = {
     help: `How tunnels are relayed: ${BACKEND_CHOICES.join(', ')}. A backend named here is used or the start fails.`,
     ...BACKEND_SETTING,
   },
+  prefer: { group: 'Tunnels', ...PREFER_SETTING },
   relayThreads: {
     group: 'Tunnels',
     help: 'Native threads that move the bytes of tunnels and bodies, or auto.',

@@ -99,6 +99,7 @@ export class SocksServer implements RunningServer {
       const relayThreads = options.relayThreads ?? config.relayThreads;
       engine = await SpliceEngine.open({
         backend: config.backend,
+        prefer: config.prefer,
         idleTimeoutMs: config.idleTimeout,
         packet: packetOptions(config),
         ...(relayThreads !== 'auto' && { relayThreads }),

@@ -11,7 +11,15 @@ export interface Machine {
   /** Type information of the running kernel, which CO-RE programs need. */
   readonly btf: boolean;
   readonly kernel: string;
+  /** The architecture, by Node's name. */
+  readonly arch: string;
+  /** Which of the programs that make and run a guest are not there. */
+  readonly lacking: readonly string[];
 }
+
+/** What ring 4 needs, by the names of the programs. It needs no root. */
+const guestPrograms = ['qemu-system-x86_64', 'busybox', 'mke2fs', 'apt-get', 'dpkg-deb', 'ip', 'tc', 'ss'];
+const programDirectories = ['/usr/local/bin', '/usr/bin', '/usr/sbin', '/bin', '/sbin'];
 
 export function thisMachine(): Machine {
   return {
@@ -19,6 +27,8 @@ export function thisMachine(): Machine {
     root: process.getuid?.() === 0,
     btf: existsSync('/sys/kernel/btf/vmlinux'),
     kernel: os.release(),
+    arch: process.arch,
+    lacking: guestPrograms.filter((name) => !programDirectories.some((dir) => existsSync(`${dir}/${name}`))),
   };
 }
 
@@ -40,6 +50,10 @@ export function missingFor(ring: string, machine: Machine): string | undefined {
     case 'lab':
       if (!machine.linux) return 'Linux';
       if (!machine.root) return 'root (network namespaces are made)';
+      return undefined;
+    case 'vm':
+      if (!machine.linux || machine.arch !== 'x64') return 'Linux on x86-64';
+      if (machine.lacking.length > 0) return machine.lacking.join(', ');
       return undefined;
     default:
       return undefined;

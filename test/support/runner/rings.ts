@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { sweepDeadLabs, sweepLab } from '../sweep.js';
+import { matrix } from '../vm/kernels.js';
 import type { TapProgram } from './tap-program.js';
 
 export interface Ring {
@@ -65,5 +66,21 @@ export const rings: readonly Ring[] = [
           limitMs: 5 * minute,
           sweep: sweepLab,
         })),
+  },
+  {
+    number: 4,
+    name: 'vm',
+    // A kernel is a program. `vm/debian-12` chooses kernels, `vm/debian-12/netem` one of their tests.
+    programs: (root, filter) => {
+      const [kernel = '', ...tests] = filter.split('/').filter(Boolean);
+      return matrix(root)
+        .filter(({ name }) => name.includes(kernel))
+        .map(({ name }) => ({
+          name,
+          command: process.execPath,
+          args: [path.join(root, 'build/test/support/vm/main.js'), name, ...tests],
+          limitMs: 11 * minute,
+        }));
+    },
   },
 ];

@@ -330,6 +330,7 @@ describe('arguments that no state makes right', () => {
   const OPTIONS: readonly [string, Record<string, unknown>, string][] = [
     ['backend unknown',         { backend: 'carrier-pigeon' },  ARGUMENT],
     ['backend not built',       { backend: 'module' },          'ERR_SPLICE_BACKEND'],
+    ['prefer unknown',          { prefer: 'both' },             ARGUMENT],
     ['relayThreads 0',          { relayThreads: 0 },            ARGUMENT],
     ['relayThreads a fraction', { relayThreads: 1.5 },          ARGUMENT],
     ['pipeSize too small',      { pipeSize: 4096 },             ARGUMENT],

@@ -29,6 +29,7 @@ describe('defaults', () => {
     expect(await loadConfig({})).toEqual({
       listen: [{ host: '127.0.0.1', port: 1080 }],
       backend: 'auto',
+      prefer: 'end-to-end',
       users: undefined,
       rules: undefined,
       open: false,

@@ -6,7 +6,7 @@ import { kernelAtLeast, missingFor, type Machine } from '../../support/runner/ma
 import { countLine, runRings } from '../../support/runner/main.js';
 import { failureBlocks, runTapProgram, type TapOutcome } from '../../support/runner/tap-program.js';
 
-const machine: Machine = { linux: true, root: true, btf: true, kernel: '6.8.0-45-generic' };
+const machine: Machine = { linux: true, root: true, btf: true, kernel: '6.8.0-45-generic', arch: 'x64', lacking: [] };
 let directory: string;
 
 beforeEach(() => {
@@ -125,6 +125,9 @@ describe('what a machine must run', () => {
   });
 
   test('BPF runs from kernel 6.6 with type information', () => {
+    expect(missingFor('vm', { ...machine, root: false })).toBeUndefined();
+    expect(missingFor('vm', { ...machine, arch: 'arm64' })).toContain('x86-64');
+    expect(missingFor('vm', { ...machine, lacking: ['qemu-system-x86_64'] })).toBe('qemu-system-x86_64');
     expect(missingFor('bpf', machine)).toBeUndefined();
     expect(missingFor('bpf', { ...machine, kernel: '6.5.13' })).toContain('6.6');
     expect(missingFor('bpf', { ...machine, btf: false })).toContain('type information');
