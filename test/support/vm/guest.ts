@@ -9,10 +9,17 @@ export const cacheOf = (root: string): string => path.join(root, 'build/vm');
 
 export interface GuestRun extends Pick<RootOptions, 'root' | 'kernel' | 'tests' | 'settings'> {
   readonly limitSeconds: number;
+  /** Time in the guest is to be independent of this machine. */
+  readonly simulated?: boolean;
   readonly line: (line: string) => void;
 }
 
-async function boot(noKvm: string, guest: Omit<Guest, 'accelerator'>): Promise<Ended & { accelerator: Accelerator }> {
+async function boot(
+  noKvm: string,
+  guest: Omit<Guest, 'accelerator'>,
+  simulated: boolean,
+): Promise<Ended & { accelerator: Accelerator }> {
+  if (simulated) return { ...(await runGuest({ ...guest, accelerator: 'simulated' })), accelerator: 'simulated' };
   if (kvmUsable() && !existsSync(noKvm)) {
     const ended = await runGuest({ ...guest, accelerator: 'kvm', firstLineMs: 12_000 });
     if (ended.spoke) return { ...ended, accelerator: 'kvm' };
@@ -30,15 +37,19 @@ export async function runTests(run: GuestRun): Promise<Ended & { accelerator: Ac
   try {
     const archive = path.join(work, 'root.cpio');
     writeRoot(archive, run);
-    const ended = await boot(path.join(cache, 'kvm-does-not-boot'), {
-      kernel: run.kernel.image,
-      archive,
-      disk: diskFor(cache, run.root),
-      consoleFile: path.join(work, 'console'),
-      memoryMiB: 2048,
-      limitMs: run.limitSeconds * 1000,
-      line: (line) => run.line(line.replace(/\r$/, '')),
-    });
+    const ended = await boot(
+      path.join(cache, 'kvm-does-not-boot'),
+      {
+        kernel: run.kernel.image,
+        archive,
+        disk: diskFor(cache, run.root),
+        consoleFile: path.join(work, 'console'),
+        memoryMiB: 2048,
+        limitMs: run.limitSeconds * 1000,
+        line: (line) => run.line(line.replace(/\r$/, '')),
+      },
+      run.simulated ?? false,
+    );
     return { ...ended, kernel: run.kernel };
   } finally {
     clear();

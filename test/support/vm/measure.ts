@@ -38,6 +38,7 @@ const ended = await runTests({
     ...Object.fromEntries(settings.map(([name, value]) => [name, value ?? ''])),
   },
   limitSeconds: 3_700,
+  simulated: true,
   line: (line) => {
     if (line.startsWith('figure ')) figures.push(JSON.parse(line.slice(7)) as Figure);
     else said.push(line);

@@ -22,9 +22,9 @@ import type { Kernel } from './kernels.js';
 import { modulesFor } from './modules.js';
 
 /** What the lab runs beside Node. */
-const tools = ['ip', 'tc', 'ss'];
+const tools = ['ip', 'tc', 'ss', 'setpriv'];
 const busyboxTools =
-  'sh mount umount mkdir ls cat echo sed sleep stty insmod uname wc timeout poweroff sysctl kill rm true env tail head grep';
+  'sh mount umount mv cp chmod tar dirname touch find mktemp tr cut date test printf mkdir ls cat echo sed sleep stty insmod uname wc timeout poweroff sysctl kill rm true env tail head grep';
 
 function which(tool: string): string {
   const found = ['/usr/bin', '/usr/sbin', '/bin', '/sbin'].map((dir) => path.join(dir, tool)).find(existsSync);
@@ -102,6 +102,8 @@ export function writeRoot(to: string, { root, kernel, tests, settings }: RootOpt
     ...['dist', 'build/test', 'build/bpf'].flatMap((below) => tree(root, below, 'symsplice')),
     file(addon, 'symsplice/build/Release/symsplice.node'),
     file(path.join(root, 'package.json'), 'symsplice/package.json'),
+    file(path.join(root, 'scripts/provision'), 'symsplice/scripts/provision'),
+    ...tree(root, 'bench', 'symsplice').filter((entry) => !entry.path.includes('/results/')),
     { path: 'symsplice/node_modules', kind: 'link', target: '/lab/node_modules' },
   ];
   writeArchive(to, entries);
