@@ -79,7 +79,7 @@ export const rings: readonly Ring[] = [
           name,
           command: process.execPath,
           args: [path.join(root, 'build/test/support/vm/main.js'), name, ...tests],
-          limitMs: 11 * minute,
+          limitMs: 26 * minute,
         }));
     },
   },

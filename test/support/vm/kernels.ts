@@ -75,14 +75,16 @@ class Apt {
     this.#run('apt-get', '-q', 'update');
   }
 
-  /** Name and version of the package with the kernel that `name` stands for. */
-  kernelOf(name: string): { name: string; version: string } {
+  /** The packages with the kernel that `name` stands for, the one with its name first. */
+  kernelOf(name: string): { names: string[]; version: string } {
+    const show = (each: string): string => this.#run('apt-cache', 'show', '--no-all-versions', each);
     const field = (text: string, title: string): string => new RegExp(`^${title}: (.*)$`, 'm').exec(text)?.[1] ?? '';
-    const shown = this.#run('apt-cache', 'show', '--no-all-versions', name);
-    // linux-image-cloud-amd64 only depends on the kernel of the day.
-    const real = /\b(linux-image-\d[^\s,|]*)/.exec(field(shown, 'Depends'))?.[1];
-    if (real === undefined) return { name, version: field(shown, 'Version') };
-    return { name: real, version: field(this.#run('apt-cache', 'show', '--no-all-versions', real), 'Version') };
+    const shown = show(name);
+    // linux-image-cloud-amd64 only depends on the kernel of the day, and newer ones are in several packages.
+    const real = /\b(linux-image-\d[^\s,|]*)/.exec(field(shown, 'Depends'))?.[1] ?? name;
+    const text = real === name ? shown : show(real);
+    const parts = [...field(text, 'Depends').matchAll(/\b(linux-(?:binary|modules)-\d[^\s,|]*)/g)];
+    return { names: [real, ...parts.map((match) => match[1] ?? '')], version: field(text, 'Version') };
   }
 
   download(name: string): string {
@@ -98,25 +100,32 @@ export function fetchKernel(cache: string, wanted: Wanted): Kernel {
   const directory = path.join(cache, 'apt', wanted.suite);
   const apt = new Apt(directory, wanted.suite);
   apt.update();
-  const { name, version } = apt.kernelOf(wanted.package);
+  const { names, version } = apt.kernelOf(wanted.package);
+  const [name = ''] = names;
   const home = path.join(cache, 'kernels', `${name}_${version.replace(/[^\w.+~-]/g, '_')}`);
   if (!existsSync(home)) {
-    const file = apt.download(name);
     // Unpacked beside and renamed: a run that was interrupted leaves no half kernel.
     const beside = `${home}.${process.pid}`;
     mkdirSync(beside, { recursive: true });
-    execFileSync('dpkg-deb', ['-x', file, beside]);
-    rmSync(file);
-    rmSync(home, { recursive: true, force: true });
+    for (const each of names) {
+      const file = apt.download(each);
+      execFileSync('dpkg-deb', ['-x', file, beside]);
+      rmSync(file);
+    }
+    unpacked(beside, name, version);
     renameSync(beside, home);
   }
   return unpacked(home, name, version);
 }
 
 function unpacked(home: string, name: string, version: string): Kernel {
-  const image = readdirSync(path.join(home, 'boot')).find((file) => file.startsWith('vmlinuz-'));
-  if (image === undefined) throw new Error(`${name} has no kernel`);
   const modules = ['usr/lib/modules', 'lib/modules'].map((each) => path.join(home, each)).find(existsSync);
   if (modules === undefined) throw new Error(`${name} has no modules`);
-  return { package: name, version, image: path.join(home, 'boot', image), modules };
+  const places = [path.join(home, 'boot'), ...readdirSync(modules).map((each) => path.join(modules, each))];
+  const image = places
+    .filter(existsSync)
+    .flatMap((place) => readdirSync(place).map((file) => path.join(place, file)))
+    .find((file) => /^vmlinuz/.test(path.basename(file)));
+  if (image === undefined) throw new Error(`${name} has no kernel`);
+  return { package: name, version, image, modules };
 }

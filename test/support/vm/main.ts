@@ -30,8 +30,8 @@ async function run(kernel: Kernel, tests: readonly string[], points: Points): Pr
     root,
     kernel,
     tests,
-    settings: { TEST_SECONDS: '300', SYMSPLICE_TEST_PATIENCE: '6' },
-    limitSeconds: 560,
+    settings: { TEST_SECONDS: '900', SYMSPLICE_TEST_PATIENCE: '6' },
+    limitSeconds: 1_500,
     line: (line) => points.line(line),
   });
   const log = ended.console.split('\n').slice(-40);

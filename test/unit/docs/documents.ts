@@ -8,5 +8,8 @@ export const DOCUMENTS = [
   'docs/splice-socks.md',
   'docs/splice-http.md',
   'docs/packet-cost.md',
+  'docs/recovery.md',
+  'docs/vagrant.md',
+  'test/vm/README.md',
   'bench/README.md',
 ] as const;
