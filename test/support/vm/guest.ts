@@ -34,6 +34,8 @@ export async function runTests(run: GuestRun): Promise<Ended & { accelerator: Ac
   const work = mkdtempSync(path.join(cache, 'run-'));
   const clear = (): void => rmSync(work, { recursive: true, force: true });
   process.on('exit', clear);
+  // Whoever ends us means the guest, too; 'exit' is where both are cleared up.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
   try {
     const archive = path.join(work, 'root.cpio');
     writeRoot(archive, run);
