@@ -251,7 +251,7 @@ static __always_inline void cut_at_rest(struct splice_leg *x, struct splice_leg 
 		return;
 	x->cut = lx->rcv_nxt;
 	count_from(x, lx->rcv_nxt);
-	promise(y, splice_map_seq(lx->rcv_edge, x->seq_delta));
+	promise(y, splice_map_seq(edge_for(x, y, lx), x->seq_delta));
 	__sync_val_compare_and_swap(&x->way, SPLICE_WAY_SLOW, SPLICE_WAY_FAST);
 }
 

@@ -41,9 +41,13 @@ FUNCTION int guard_flow(struct __sk_buff *skb, struct splice_flow_slot *flow, st
 		return leave(SPLICE_COUNT_GUARD_LOCAL, TC_ACT_UNSPEC);
 	if (x->ifindex != skb->ifindex)
 		x->ifindex = skb->ifindex;
-	if (seg->flags & TCP_ACK)
-		promise(y, splice_map_seq(seg->ack + splice_window_bytes(seg->window, x->own_scale),
-					  x->seq_delta));
+	ack = seg->ack;
+	window = seg->window;
+	if (seg->flags & TCP_ACK) {
+		window = splice_map_window(narrow(x, y, ack, splice_window_bytes(window, x->own_scale)),
+					   x->own_scale);
+		promise(y, splice_map_seq(ack + splice_window_bytes(window, x->own_scale), x->seq_delta));
+	}
 	/* A FIN behind relayed bytes comes from a process that died, and would end a stream that
 	 * goes on. The engine shuts a socket down only behind bytes that it pumped, of which the
 	 * last may have been on their way to the other socket at the cut, and the peer's FIN with
@@ -58,8 +62,6 @@ FUNCTION int guard_flow(struct __sk_buff *skb, struct splice_flow_slot *flow, st
 	}
 
 	seq = seg->seq;
-	ack = seg->ack;
-	window = seg->window;
 	if ((x->flags & SPLICE_LEG_EDGE) && (seg->flags & TCP_ACK) && splice_before(ack, x->edge_ack)) {
 		ack = x->edge_ack;
 		window = x->edge_window;
@@ -74,7 +76,8 @@ FUNCTION int guard_flow(struct __sk_buff *skb, struct splice_flow_slot *flow, st
 		seq = top;
 		count(SPLICE_COUNT_GUARD_SEQ_RAISED);
 	}
-	if ((seq != seg->seq || ack != seg->ack) && correct(skb, seg, seq, ack, window))
+	if ((seq != seg->seq || ack != seg->ack || window != seg->window) &&
+	    correct(skb, seg, seq, ack, window))
 		return leave(SPLICE_COUNT_DROP_REWRITE, TC_ACT_SHOT);
 	return leave(SPLICE_COUNT_GUARD_LOCAL, TC_ACT_UNSPEC);
 }

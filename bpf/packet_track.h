@@ -21,6 +21,19 @@ static __always_inline void promise(struct splice_leg *y, __u32 edge)
 		y->promised = edge;
 }
 
+/* The window that LX may promise X's peer from `ack` on, of `bytes` that it would. While the engine asks
+ * for it, no more than Y's peer has promised: what then waits in the sockets always fits Y's window.
+ */
+static __always_inline __u32 narrow(struct splice_leg *x, struct splice_leg *y, __u32 ack, __u32 bytes)
+{
+	__u32 room;
+
+	if (!(x->flags & SPLICE_LEG_NARROW) || x->way != SPLICE_WAY_SLOW)
+		return bytes;
+	room = splice_keep_edge(ack, splice_map_ack(y->promised, x->seq_delta), 0);
+	return bytes < room ? bytes : room;
+}
+
 /* Whether the peer of `x` can have sent up to `end`: the other peer allows it, or has allowed it. */
 static __always_inline int is_promised(struct splice_leg *x, struct splice_leg *y, __u32 end)
 {

@@ -68,6 +68,12 @@ static __always_inline void copy_to_socket(struct __sk_buff *skb, __u32 mark)
 	skb->mark = 0;
 }
 
+/* How far X was told that it may send. */
+static __always_inline __u32 edge_for(struct splice_leg *x, struct splice_leg *y, struct local_socket *lx)
+{
+	return lx->rcv_nxt + narrow(x, y, lx->rcv_nxt, lx->rcv_edge - lx->rcv_nxt);
+}
+
 /* Whether the direction can be cut over at this segment: 0, or the counter that says why not.
  * Nothing is lost when a socket changes between look() and now: bytes that reach it behind the
  * cut are pumped to the place where they belong.
@@ -93,7 +99,7 @@ static __always_inline __u32 wait_for(struct __sk_buff *skb, struct segment *seg
 	 * unread, nothing in user memory, nothing unsent.
 	 */
 	if (ly->snd_nxt == mapped ? (__s32)seg->length > room :
-				    !splice_has_room(room, lx->rcv_edge - seg->seq))
+				    !splice_has_room(room, edge_for(x, y, lx) - seg->seq))
 		return SPLICE_COUNT_WAIT_ROOM;
 	if (too_big(skb, seg, y))
 		return SPLICE_COUNT_WAIT_SIZE;
@@ -112,7 +118,7 @@ static __always_inline void try_cut(struct __sk_buff *skb, struct segment *seg, 
 	/* The cut is there before anybody can see the way as FAST. */
 	x->cut = seg->seq;
 	count_from(x, seg->seq);
-	promise(y, splice_map_seq(lx->rcv_edge, x->seq_delta));
+	promise(y, splice_map_seq(edge_for(x, y, lx), x->seq_delta));
 	if (__sync_val_compare_and_swap(&x->way, SPLICE_WAY_SLOW, SPLICE_WAY_FAST) == SPLICE_WAY_SLOW)
 		count(SPLICE_COUNT_CUT);
 }
@@ -310,7 +316,7 @@ FUNCTION int relay_transit(struct __sk_buff *skb, struct splice_flow_slot *flow,
 		out.strip_sack = 1;
 		if (y->way != SPLICE_WAY_FAST) {
 			out.ack = ly->rcv_nxt;
-			out.window = ly->rcv_edge - ly->rcv_nxt;
+			out.window = edge_for(y, x, ly) - ly->rcv_nxt;
 			out.own_tsecr = 1;
 			out.tsecr = ly->ts_recent;
 		} else {

@@ -195,6 +195,16 @@ int PacketTable::Cancel(uint32_t slot) {
   return answer < 0 ? kControlFailed : answer;
 }
 
+// The programs set other flags of the same word at the same time.
+void PacketTable::Narrow(uint32_t slot, int side, bool narrow) {
+  unsigned int* flags = &plane_->slot(slot)->leg[side].flags;
+  if (narrow) {
+    __atomic_fetch_or(flags, SPLICE_LEG_NARROW, __ATOMIC_RELEASE);
+  } else {
+    __atomic_fetch_and(flags, ~SPLICE_LEG_NARROW, __ATOMIC_RELEASE);
+  }
+}
+
 void PacketTable::Release(uint32_t slot, int client, int upstream) {
   std::lock_guard<std::mutex> lock(mutex_);
   Record& record = records_[slot];

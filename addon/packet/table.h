@@ -115,6 +115,8 @@ class PacketTable {
   // Its keys are of no use any more: cancelled, or reset.
   void Remove(uint32_t slot);
   const splice_flow_slot& slot(uint32_t index) const { return *plane_->slot(index); }
+  // Whether a peer is promised no more than the other one promises (SPLICE_LEG_NARROW).
+  void Narrow(uint32_t index, int side, bool narrow);
   void DetailOf(uint32_t slot, DetailWords* out) const;
 
   // Stage handshake, for align.h.

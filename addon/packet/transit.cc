@@ -8,6 +8,8 @@
 
 #include <algorithm>
 
+#include "packet/raw_segment.h"
+#include "packet/sign.h"
 #include "socket.h"
 
 namespace symsplice {
@@ -20,14 +22,6 @@ constexpr uint64_t kImpatientWaitMs = 1024;
 // waited for. On a busy machine both come late, and one may follow the other at once.
 constexpr uint64_t kProbesMs[] = {3, 100, 300, 700, 1500};
 constexpr uint64_t kProofMs = 500;
-// A direction is cut where what its socket promised fits the other peer's window. While bytes keep
-// coming that is found soonest with a small promise; but not at any price.
-constexpr struct {
-  uint64_t from_ms;
-  int window;
-} kClamps[] = {{0, 64 * 1024}, {4, 32 * 1024}, {8, 16 * 1024}, {16, 8 * 1024}, {32, 4 * 1024}};
-constexpr uint64_t kClampMs = 200;
-constexpr int kUnclamped = 1 << 30;
 // What waits unsent in a socket must be gone before the flow can be released.
 constexpr int kUnsent = 128 * 1024;
 
@@ -40,17 +34,6 @@ void SetUnsent(int fd, int bytes) {
 void KeepUrgent(int fd) {
   const int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
-}
-
-// On and off again makes the kernel send a window probe, which the peer must answer.
-void Probe(int fd) {
-  int value = 1;
-  if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &value, sizeof value) < 0) return;
-  value = 0;
-  setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &value, sizeof value);
-  // Which took it away; and without it nobody else could bind the port.
-  value = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, sizeof value);
 }
 
 }  // namespace
@@ -100,40 +83,48 @@ bool Transit::Seen() const {
 }
 
 void Transit::Provoke(int client, int upstream) {
-  if ((slot().leg[SPLICE_CLIENT].flags & SPLICE_LEG_SEEN) == 0) Probe(client);
-  if ((slot().leg[SPLICE_SERVER].flags & SPLICE_LEG_SEEN) == 0) Probe(upstream);
+  if ((slot().leg[SPLICE_CLIENT].flags & SPLICE_LEG_SEEN) == 0) AskForSign(client);
+  if ((slot().leg[SPLICE_SERVER].flags & SPLICE_LEG_SEEN) == 0) AskForSign(upstream);
 }
 
-void Transit::Narrow(int fd, int side, bool comes, uint64_t age_ms) {
-  int window = kUnclamped;
-  if (age_ms < kClampMs) {
-    if (!comes || slot().leg[side].way != SPLICE_WAY_SLOW) return;
-    for (const auto& clamp : kClamps) {
-      if (age_ms >= clamp.from_ms) window = clamp.window;
-    }
-  } else if (clamp_[side] == 0) {
-    return;
-  }
-  if (clamp_[side] == window) return;
-  clamp_[side] = window;
-  setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof window);
+Narrowing::Direction Transit::Way(int side, int client, int upstream) {
+  const bool up = side == SPLICE_CLIENT;
+  return {*policy_.table, slot_, side, up ? client : upstream, up ? upstream : client};
 }
 
 // The pump has it for good.
 void Transit::Widen(int client, int upstream) {
-  const int fds[] = {client, upstream};
   for (const int side : {SPLICE_CLIENT, SPLICE_SERVER}) {
-    SetUnsent(fds[side], 0);
-    if (clamp_[side] != 0) {
-      setsockopt(fds[side], IPPROTO_TCP, TCP_WINDOW_CLAMP, &kUnclamped, sizeof kUnclamped);
-    }
+    const Narrowing::Direction way = Way(side, client, upstream);
+    SetUnsent(way.from, 0);
+    narrowing_[side].Undo(way);
   }
+}
+
+void Transit::Narrow(int client, int upstream, const uint64_t taken[2], uint64_t now_ms) {
+  for (const int side : {SPLICE_CLIENT, SPLICE_SERVER}) {
+    Narrowing& narrowing = narrowing_[side];
+    const bool was_busy = narrowing.busy();
+    narrowing.Step(Way(side, client, upstream), taken[side] != taken_[side], now_ms);
+    if (!was_busy && narrowing.busy()) wait_ms_ = 1;
+    taken_[side] = taken[side];
+  }
+}
+
+// A peer that was promised little learns of the other's window by its answer to this.
+void Transit::Announce() {
+  bool unheard = false;
+  for (const int side : {SPLICE_CLIENT, SPLICE_SERVER}) {
+    if (slot().leg[side].way == SPLICE_WAY_FAST) unheard |= narrowing_[side].TakeUnheard();
+  }
+  if (unheard) SendProbes(slot());
 }
 
 Transit::Step Transit::Poll(int client, int upstream, const uint64_t taken[2],
                             uint64_t now_ms) {
   const int answer = policy_.table->Advance(slot_);
   answer_.store(answer, std::memory_order_relaxed);
+  Announce();
   switch (answer) {
     case SPLICE_ANSWER_DONE: return Step::kReleased;
     case SPLICE_ANSWER_ENDED: return Step::kEnded;
@@ -141,9 +132,7 @@ Transit::Step Transit::Poll(int client, int upstream, const uint64_t taken[2],
   }
   const uint64_t age = now_ms - std::min(now_ms, since_ms_);
   if (Seen()) {
-    Narrow(client, SPLICE_CLIENT, taken[SPLICE_CLIENT] != taken_[SPLICE_CLIENT], age);
-    Narrow(upstream, SPLICE_SERVER, taken[SPLICE_SERVER] != taken_[SPLICE_SERVER], age);
-    std::copy_n(taken, 2, taken_);
+    Narrow(client, upstream, taken, now_ms);
   } else {
     if (probes_ < std::size(kProbesMs)) {
       if (age >= kProbesMs[probes_]) {
@@ -162,8 +151,8 @@ Transit::Step Transit::Poll(int client, int upstream, const uint64_t taken[2],
 
 bool Transit::Leave(int client, int upstream) {
   if (policy_.table->Cancel(slot_) != SPLICE_ANSWER_DONE) return false;
-  policy_.table->Remove(slot_);
   Widen(client, upstream);
+  policy_.table->Remove(slot_);
   Refuse(SPLICE_ANSWER_NOT_YET);
   return true;
 }

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "packet/narrow.h"
 #include "packet/table.h"
 
 namespace symsplice {
@@ -84,7 +85,9 @@ class Transit {
   const splice_flow_slot& slot() const { return policy_.table->slot(slot_); }
   bool Seen() const;
   void Provoke(int client, int upstream);
-  void Narrow(int fd, int side, bool comes, uint64_t age_ms);
+  Narrowing::Direction Way(int side, int client, int upstream);
+  void Narrow(int client, int upstream, const uint64_t taken[2], uint64_t now_ms);
+  void Announce();
   void Widen(int client, int upstream);
   void Refuse(int answer);
 
@@ -96,7 +99,7 @@ class Transit {
   uint64_t wait_ms_ = 1;
   uint32_t probes_ = 0;
   uint64_t probed_ms_ = 0;
-  int clamp_[2] = {0, 0};          // TCP_WINDOW_CLAMP as set; 0: not
+  Narrowing narrowing_[2];         // by the side whose stream it is
   uint64_t taken_[2] = {0, 0};     // at the latest poll
 };
 

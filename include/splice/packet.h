@@ -7,8 +7,8 @@
  *
  * Who writes what: the addon fills a slot while it is FREE, and asks by a test
  * run of program `control` for everything that must be in step with the
- * sockets. From INSTALL on only BPF writes the slot, but for `moved` and
- * `counted`, until the keys are deleted. A leg's fields are written by
+ * sockets. From INSTALL on only BPF writes the slot, but for `moved`, `counted`
+ * and the flag SPLICE_LEG_NARROW, until the keys are deleted. A leg's fields are written by
  * segments FROM its peer, but for ifindex, edge_* and promised, which segments
  * TO its peer write, too, and state, which both do.
  */
@@ -71,6 +71,7 @@ struct splice_key {
 #define SPLICE_LEG_SEEN 0x010       /* a segment from this peer has passed the hook */
 #define SPLICE_LEG_EDGE 0x020       /* edge_ack and edge_window are set */
 #define SPLICE_LEG_FIN 0x040        /* the peer has sent FIN; fin_end is set */
+#define SPLICE_LEG_NARROW 0x080     /* the peer is promised no more than the other one promises */
 
 /* Value of map `intents`: SPLICE_LEG_TIMESTAMPS, SPLICE_LEG_SACK, and this for window scale. */
 #define SPLICE_INTENT_SCALE 0x100

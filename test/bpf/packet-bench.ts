@@ -20,6 +20,7 @@ import {
   keyBytes,
   readLeg,
   readSlot,
+  flagsAt,
   slotBytes,
   type Connection,
   type LegState,
@@ -196,6 +197,14 @@ export class Flow {
 
   leg(side: Side): LegState {
     return readLeg(this.#bytes, side);
+  }
+
+  /** As the engine asks for something. */
+  raise(side: Side, flag: number): void {
+    const bytes = Buffer.from(this.#bytes);
+    const at = flagsAt(side);
+    bytes.writeUInt32LE(bytes.readUInt32LE(at) | flag, at);
+    this.#bench.object.update('flows', this.#index, bytes);
   }
 
   get slot(): SlotState {

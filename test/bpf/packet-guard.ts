@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { ACTION, CLIENT, SERVER, hosts, parsed, type Device, type Family, type PacketBench } from './packet-bench.js';
 import { DIRECTIONS, EMPTY, MARK, otherSide, type TransitBed } from './packet-pair.js';
+import { LEG } from './packet-slot.js';
 import { FLAG, build, parse } from './segment.js';
 
 const devices: [Device, Family][] = [
@@ -80,6 +81,27 @@ export function guardTransit(bed: () => TransitBed): void {
       // Data stands where it stands.
       const data = flow.to(CLIENT, { seq: 90_000, ack: 1_000 });
       expect(bed().bench.guard(data).packet).toEqual(build(data));
+    });
+
+    test('S4: a socket promises no more than the other peer does, when that is asked for', async () => {
+      const settings = { client: { receiveWindow: 20_000 }, server: { sendWindow: 30_000 } };
+      const { flow } = await bed().seen(settings);
+      const said = flow.to(CLIENT, { ...EMPTY, seq: 90_000, ack: 6_000, window: 512 });
+      flow.raise(CLIENT, LEG.narrow);
+      const windowOf = () => {
+        const { result, packet, counts } = bed().bench.guard(said);
+        expect([result, counts]).toEqual([ACTION.pass, { 'guard-local': 1 }]);
+        const { window, ...rest } = parse(packet);
+        expect(rest).toMatchObject({ ack: 6_000, seq: 90_000, tcpError: 0 });
+        return window;
+      };
+      // Up to 1000 + 64000, which the server has promised with the segment by which its leg was seen.
+      expect(windowOf()).toBe((65_000 - 6_000) >> 7);
+      bed().bench.relay(flow.from(SERVER, { ...EMPTY, seq: 499_999, ack: 7_000, window: 504 }));
+      expect(windowOf()).toBe((1_000 + (504 << 7) - 6_000) >> 7);
+      // What it has promised once it does not take back.
+      bed().bench.relay(flow.from(SERVER, { ...EMPTY, seq: 499_999, ack: 7_000, window: 10 }));
+      expect(windowOf()).toBe((1_000 + (504 << 7) - 6_000) >> 7);
     });
 
     test('S6: a FIN or a reset of a dying socket does not cut a relayed stream', async () => {

@@ -47,7 +47,16 @@ export interface Connection {
 
 export type LegState = Record<keyof typeof legFields, number> & { bytes: number };
 export type SlotState = Record<keyof typeof slotFields, number>;
-export const LEG = { timestamps: 1, sack: 2, ecn: 4, microseconds: 8, seen: 16, edge: 32, fin: 64 } as const;
+export const LEG = {
+  timestamps: 1,
+  sack: 2,
+  ecn: 4,
+  microseconds: 8,
+  seen: 16,
+  edge: 32,
+  fin: 64,
+  narrow: 128,
+} as const;
 
 function mapped(address: string): number[] {
   const bytes = addressBytes(address);
@@ -79,6 +88,8 @@ export function slotBytes(legs: [Connection & LegState, Connection & LegState], 
   }
   return bytes;
 }
+
+export const flagsAt = (side: number): number => side * LEG_BYTES + legFields.flags[0];
 
 export function readLeg(slot: Uint8Array, side: number): LegState {
   const bytes = Buffer.from(slot).subarray(side * LEG_BYTES, (side + 1) * LEG_BYTES);

@@ -81,6 +81,27 @@ export function transit(bed: () => TransitBed): void {
       });
     });
 
+    test('S4: where a peer was promised no more than the other one has, it fits', async () => {
+      const window = 300;
+      for (const narrow of [false, true]) {
+        const { flow, client } = await bed().pair({
+          client: { receiveWindow: 20_000 },
+          server: { sendWindow: window << 7 },
+        });
+        bed().install(flow);
+        bed().bench.relay(flow.from(CLIENT, { ...EMPTY, seq: 999 }));
+        bed().bench.relay(flow.from(SERVER, { ...EMPTY, seq: 499_999, window }));
+        if (narrow) flow.raise(CLIENT, LEG.narrow);
+        // The socket is read, and would promise more than it did at the install.
+        for (let i = 0; i < 3; i++) {
+          await client.queue(3_000);
+          await client.read(3_000);
+        }
+        const { counts } = bed().bench.relay(flow.from(CLIENT, { seq: 10_000 }));
+        expect(counts).toEqual(narrow ? { cut: 1, 'relayed-transit': 1 } : { 'local-slow': 1, 'wait-room': 1 });
+      }
+    });
+
     test('clean, but the segment itself is too long for the other peer’s window', async () => {
       const { flow } = await bed().seen({ server: { sendWindow: 4 } });
       expect(bed().bench.relay(flow.from(CLIENT)).counts).toEqual({ 'local-slow': 1, 'wait-room': 1 });

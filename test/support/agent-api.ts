@@ -39,6 +39,8 @@ export interface AgentApi {
   /** Stops reading from the socket, so that its window closes. */
   pause(id: ConnectionId): Promise<void>;
   resume(id: ConnectionId): Promise<void>;
+  /** Rests for so many milliseconds behind each piece (64 KiB at most) that it reads. 0: reads as fast as it can. */
+  pace(id: ConnectionId, restMs: number): Promise<void>;
   /** Waits for the other side's end. */
   ending(id: ConnectionId): Promise<Ending>;
   /** Writes `bytes` pseudo-random bytes, respecting backpressure; resolves when the last was taken. */

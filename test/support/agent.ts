@@ -20,6 +20,7 @@ class Connection {
   #ending: Ending | undefined;
   #changed: (() => void)[] = [];
   #consume: ((chunk: Buffer) => void) | undefined;
+  restMs = 0;
 
   constructor(socket: net.Socket) {
     this.socket = socket;
@@ -29,6 +30,10 @@ class Connection {
       else {
         this.#chunks.push(chunk);
         this.#size += chunk.length;
+      }
+      if (this.restMs > 0) {
+        socket.pause();
+        setTimeout(() => socket.resume(), this.restMs);
       }
       this.#wake();
     });
@@ -183,6 +188,9 @@ const api: AgentApi = {
   },
   async resume(id) {
     connectionOf(id).socket.resume();
+  },
+  async pace(id, restMs) {
+    connectionOf(id).restMs = restMs;
   },
   ending: (id) => connectionOf(id).ending(),
   pour: (id, bytes) => connectionOf(id).pour(bytes),
