@@ -32,7 +32,10 @@ export function reply(
     exchange.keep = false;
   exchange.status = status;
   let fields = options.fields ?? Fields.EMPTY;
-  if (context.desk !== undefined) fields = fields.append('Cache-Status', options.cacheStatus ?? generated(reason));
+  if (context.desk !== undefined) {
+    const name = exchange.routeCache?.policy.name ?? site.cacheName;
+    fields = fields.append('Cache-Status', options.cacheStatus ?? generated(name, reason));
+  }
   if (site.via !== undefined) fields = fields.append('Via', `1.1 ${site.via}`);
   client?.wire.send(
     simpleResponse({
@@ -54,7 +57,8 @@ export function replyRefusal(context: ProxyContext, exchange: Exchange, why: Ref
 
 /** For what is no request; the connection closes behind it. */
 export function refusal(context: ProxyContext, why: Refusal): Uint8Array {
-  const fields = context.desk === undefined ? Fields.EMPTY : Fields.from([['Cache-Status', generated(why.reason)]]);
+  const status = generated(context.site.cacheName, why.reason);
+  const fields = context.desk === undefined ? Fields.EMPTY : Fields.from([['Cache-Status', status]]);
   return refusalResponse(why, Date.now(), fields);
 }
 
@@ -71,6 +75,6 @@ export function answerTrace(context: ProxyContext, exchange: Exchange): void {
   settle(context, exchange, 'ok', client === undefined ? 'gone' : 'sent');
 }
 
-function generated(reason: string): string {
-  return formatCacheStatus('splice-http', { generated: true, detail: reason });
+function generated(name: string, reason: string): string {
+  return formatCacheStatus(name, { generated: true, detail: reason });
 }

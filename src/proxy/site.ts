@@ -62,6 +62,8 @@ export interface ForwardProxy {
 export interface Site {
   /** Our name in Via; undefined: no Via. */
   readonly via: string | undefined;
+  /** What the cache calls itself in Cache-Status (RFC 9211) where no route's policy says it. */
+  readonly cacheName: string;
   readonly heads: Partial<HeadLimits>;
   readonly forwarded: ForwardedPolicy;
   /** Give each request an X-Request-Id. */

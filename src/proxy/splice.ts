@@ -55,7 +55,7 @@ async function judge(context: ProxyContext, exchange: Exchange, plan: Forward, a
     );
   }
   if (desk === undefined || cache === undefined) {
-    const head = desk === undefined ? arrived.head : bypassed(arrived.head);
+    const head = desk === undefined ? arrived.head : bypassed(exchange, arrived.head);
     await relay(context, exchange, arrived, head, undefined, 'pass');
     return;
   }
@@ -117,8 +117,8 @@ function withoutStored(head: ResponseHead): ResponseHead {
 }
 
 /** RFC 9211: the cache says of every response what it did, also that it did nothing. */
-function bypassed(head: ResponseHead): ResponseHead {
-  return { ...head, fields: withCacheStatus(head.fields, 'splice-http', { forward: 'bypass' }) };
+function bypassed({ site }: Exchange, head: ResponseHead): ResponseHead {
+  return { ...head, fields: withCacheStatus(head.fields, site.cacheName, { forward: 'bypass' }) };
 }
 
 const AFTER_CONNECT: ReadonlySet<OriginFailure> = new Set(['send-failed', 'response-timeout', 'bad-response']);

@@ -40,6 +40,7 @@ export async function makeSite(
   const table = new RouteTable(places);
   return {
     via: config.via === '' ? undefined : config.via,
+    cacheName: config.cacheName,
     heads: { maxHeadBytes: config.maxHead },
     forwarded: {
       trust: trustOf(config.trust),
