@@ -2,7 +2,7 @@
 import t from 'tap';
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Authority } from '../support/certificates.js';
+import { AuthorityFiles } from '../support/certificates.js';
 import { Child, type Finished } from '../support/children.js';
 import { RawClient } from '../support/http-client.js';
 import { pattern, PatternCheck } from '../support/http-message.js';
@@ -13,7 +13,7 @@ const MiB = 1024 * 1024;
 const fresh = ['Cache-Control', 'max-age=600'] as const;
 const noStore = ['Cache-Control', 'no-store'] as const;
 
-const authority = new Authority(emptyDirectory('authority'));
+const authority = new AuthorityFiles(emptyDirectory('authority'));
 const certificate = authority.issue('localhost', '127.0.0.1');
 
 /** curl with a proxy, whatever the surroundings say of proxies. */

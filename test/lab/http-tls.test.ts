@@ -1,9 +1,8 @@
 // splice-http with TLS, before it and behind it: the same messages, certificates that are checked, and connections that
 // are cut.
 import t from 'tap';
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Authority } from '../support/certificates.js';
+import { AuthorityFiles } from '../support/certificates.js';
 import { Child } from '../support/children.js';
 import { ask, RawClient } from '../support/http-client.js';
 import { pattern, PatternCheck } from '../support/http-message.js';
@@ -14,10 +13,9 @@ const MiB = 1024 * 1024;
 const fresh = ['Cache-Control', 'max-age=600'] as const;
 const noStore = ['Cache-Control', 'no-store'] as const;
 
-const authority = new Authority(emptyDirectory('authority'));
+const authority = new AuthorityFiles(emptyDirectory('authority'));
 const one = authority.issue('one.example', '127.0.0.1');
 const two = authority.issue('two.example');
-const ca = readFileSync(authority.ca, 'utf8');
 const listen = ['--tls-listen', '127.0.0.1:0', '--tls-cert', one.cert, '--tls-key', one.key];
 const both = [...listen, '--tls-cert', two.cert, '--tls-key', two.key];
 
@@ -26,7 +24,7 @@ const curl = (...args: readonly string[]): Child =>
 
 await httpGroup('TLS in front', { args: both, listen: ['127.0.0.1:0'] }, async ({ origin, proxy, test }) => {
   const [plain = 0, secure = 0] = proxy.ports;
-  const tls = { ca, servername: 'one.example', rejectUnauthorized: true };
+  const tls = { ca: authority.pem, servername: 'one.example', rejectUnauthorized: true };
 
   for (const count of [0, 1000, 100_000, 5 * MiB]) {
     for (const framing of ['length', 'chunked'] as const) {
@@ -198,13 +196,13 @@ await t.test('TLS to origins', { timeout: 120_000 }, async (t) => {
   }
   await origin.close();
 
-  const demanding = await Origin.start({ tls: { ...one.pem, ca, demand: true } });
+  const demanding = await Origin.start({ tls: { ...one.pem, ca: authority.pem, demand: true } });
   demanding.on('*', (reply) => reply.answer(200, [noStore], 'known'));
   const base = ['--origin', `https://127.0.0.1:${demanding.port}`, '--origin-ca', authority.ca];
   const unknown = await startHttp({ args: base });
   t.equal((await ask(unknown.port, '/')).status, 502);
   await unknown.child.stop();
-  const client = authority.issue('client.example');
+  const client = authority.issueClient('client.example');
   const known = await startHttp({ args: [...base, '--origin-cert', client.cert, '--origin-key', client.key] });
   t.equal((await ask(known.port, '/')).body.toString(), 'known');
   await known.child.stop();
@@ -218,12 +216,14 @@ await t.test('certificates are read again at SIGHUP, and connections stay', { ti
   const key = file('renewed/key.pem', one.pem.key, 0o600);
   const args = ['--origin', origin.url, '--tls-listen', '127.0.0.1:0', '--tls-cert', cert, '--tls-key', key];
   const proxy = await startHttp({ args, listen: [] });
-  const old = await RawClient.connect(proxy.port, { tls: { ca, servername: 'one.example', rejectUnauthorized: true } });
+  const old = await RawClient.connect(proxy.port, {
+    tls: { ca: authority.pem, servername: 'one.example', rejectUnauthorized: true },
+  });
   file('renewed/cert.pem', two.pem.cert);
   file('renewed/key.pem', two.pem.key, 0o600);
   proxy.child.signal('SIGHUP');
   await proxy.waitForLog((line) => /reload|configuration/i.test(String(line['msg'])));
-  const renewed = { ca, servername: 'two.example', rejectUnauthorized: true };
+  const renewed = { ca: authority.pem, servername: 'two.example', rejectUnauthorized: true };
   t.equal((await ask(proxy.port, '/', { tls: renewed })).status, 200);
   old.request('/');
   t.equal((await old.answer()).status, 200);

@@ -15,7 +15,7 @@ import type { HostPort } from '../../../src/server/config.js';
 import type { HttpConfig } from '../../../src/server/http-config.js';
 import { HTTP_SETTING_NAMES, HTTP_SETTINGS } from '../../../src/server/http-settings.js';
 import type { RunningServer, ServerOptions } from '../../../src/server/server-interface.js';
-import { SERVER_CERTIFICATE, SERVER_KEY } from '../proxy/origin-certificates.js';
+import { SERVER } from '../proxy/origin-certificates.js';
 import { fakeEnvironment } from './fake-environment.js';
 
 let directory: string;
@@ -212,7 +212,7 @@ describe('welcome', () => {
 
 describe('--check', () => {
   test('all that a configuration names, each although another is wrong', async () => {
-    await writeFile(join(directory, 'site.pem'), SERVER_CERTIFICATE + SERVER_KEY);
+    await writeFile(join(directory, 'site.pem'), SERVER.cert + SERVER.key);
     await writeFile(join(directory, 'rules'), '- allow: {user: alice}\n');
     await writeFile(join(directory, 'token'), 'short\n');
     const file = join(directory, 'c.yaml');

@@ -1,7 +1,6 @@
 /** What src/engine/endpoint.ts relies on in Node's sockets: a Node that changes it fails here first. */
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +17,7 @@ import {
   toEndpoint,
 } from '../../../src/engine/endpoint.js';
 import { native } from '../../../src/native.js';
+import { Authority } from '../../support/certificates.js';
 import {
   bytesOf,
   clear,
@@ -200,30 +200,7 @@ describe('kinds of sockets', () => {
   });
 
   test('TLS: splice refuses and says why, copy carries it, abort resets it', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'endpoint-'));
-    const [keyFile, certFile] = [join(directory, 'key'), join(directory, 'cert')];
-    const subject = ['-subj', '/CN=localhost', '-days', '2', '-nodes'];
-    execFileSync(
-      'openssl',
-      [
-        'req',
-        '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:P-256',
-        '-keyout',
-        keyFile,
-        '-out',
-        certFile,
-        ...subject,
-      ],
-      {
-        stdio: 'ignore',
-      },
-    );
-    const [key, cert] = [readFileSync(keyFile), readFileSync(certFile)];
-    rmSync(directory, { recursive: true });
+    const { key, cert } = new Authority().issue('localhost');
     const listener = tls.createServer({ key, cert, allowHalfOpen: true, pauseOnConnect: true } as tls.TlsOptions);
     listener.listen(0, '127.0.0.1');
     await once(listener, 'listening');

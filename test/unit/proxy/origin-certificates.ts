@@ -1,58 +1,12 @@
 /**
- * Certificates for tests, valid for a hundred years and trusted by nobody: an authority, a server's for `origin.test`
- * and 127.0.0.1, a client's. Made with openssl (prime256v1 keys; the extensions are subjectAltName and
- * extendedKeyUsage=clientAuth); the authority's key was thrown away.
+ * Certificates for unit tests, made anew for each file of tests: an authority, a server's for `origin.test` and
+ * 127.0.0.1, one for all names below `wild.test`, and a client's.
  */
+import { Authority } from '../../support/certificates.js';
 
-export const AUTHORITY = `-----BEGIN CERTIFICATE-----
-MIIBnzCCAUWgAwIBAgIUBROnDV9qcp8KC2i4kWE4abr37QMwCgYIKoZIzj0EAwIw
-HDEaMBgGA1UEAwwRc3ltc3BsaWNlIHRlc3QgQ0EwIBcNMjYxMTIyMjIzOTA5WhgP
-MjEyNjEwMjkyMjM5MDlaMBwxGjAYBgNVBAMMEXN5bXNwbGljZSB0ZXN0IENBMFkw
-EwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEGNe3jbIX3wq2ZRfSXEv+XHhx7hfHnEns
-0rH3W0y9tEPRuG1Tn49hduEvDR4JRvWEFlA9X03bCSsXLx19RKcGi6NjMGEwHQYD
-VR0OBBYEFKdFlND7G3y/QAMy/FHz2RwI1EsFMB8GA1UdIwQYMBaAFKdFlND7G3y/
-QAMy/FHz2RwI1EsFMA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgEGMAoG
-CCqGSM49BAMCA0gAMEUCID0+9QBdBEOsp982fAN31G4JU9YTL1bmfAYqV77QpyrG
-AiEAtj5SBOHi3nzrFWGq6X4BYBTiPI+tOYRMbwqlaZJqiIc=
------END CERTIFICATE-----
-`;
+const authority = new Authority();
 
-export const SERVER_CERTIFICATE = `-----BEGIN CERTIFICATE-----
-MIIBljCCATygAwIBAgIUNviT4MhPGFvkwmwqt3Be/kzSUCQwCgYIKoZIzj0EAwIw
-HDEaMBgGA1UEAwwRc3ltc3BsaWNlIHRlc3QgQ0EwIBcNMjYxMTIyMjIzOTA5WhgP
-MjEyNjEwMjkyMjM5MDlaMBYxFDASBgNVBAMMC29yaWdpbi50ZXN0MFkwEwYHKoZI
-zj0CAQYIKoZIzj0DAQcDQgAEUgGsL1LT7PWZfkYKSuY6csP+OloFqgTWhllNwoza
-BcYrzTaodi47tPcKX1e2ghuy7F2PtXeEIjAFY6RK6SKbcaNgMF4wHAYDVR0RBBUw
-E4ILb3JpZ2luLnRlc3SHBH8AAAEwHQYDVR0OBBYEFK/aYE9m6ymUx7tD8Gw4x1iA
-/7e+MB8GA1UdIwQYMBaAFKdFlND7G3y/QAMy/FHz2RwI1EsFMAoGCCqGSM49BAMC
-A0gAMEUCIFfdktH3NPXfjpt8CXhRIbDK9aNu6VYKFfiSdhXsnCdAAiEA8DJLKnk7
-x491mPx/4wWYYazMzK1yrSlfiSiHY2LC4MU=
------END CERTIFICATE-----
-`;
-
-export const SERVER_KEY = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgRD1ZMUXop0Ttuv+w
-3gjiK4sYXGICqrnMrHwyZ4Nid1ihRANCAARSAawvUtPs9Zl+RgpK5jpyw/46WgWq
-BNaGWU3CjNoFxivNNqh2Lju09wpfV7aCG7LsXY+1d4QiMAVjpErpIptx
------END PRIVATE KEY-----
-`;
-
-export const CLIENT_CERTIFICATE = `-----BEGIN CERTIFICATE-----
-MIIBjDCCATKgAwIBAgIUNviT4MhPGFvkwmwqt3Be/kzSUCUwCgYIKoZIzj0EAwIw
-HDEaMBgGA1UEAwwRc3ltc3BsaWNlIHRlc3QgQ0EwIBcNMjYxMTIyMjIzOTEwWhgP
-MjEyNjEwMjkyMjM5MTBaMBUxEzARBgNVBAMMCnByb3h5LnRlc3QwWTATBgcqhkjO
-PQIBBggqhkjOPQMBBwNCAASBrCK0lxrkdJNYivnoZRJGV+ocqXXHBOecQYAJWRR8
-pRBJLo4UezUjJWl5MlNZbiaQYRAotUjeSJBDlA9i2GXno1cwVTATBgNVHSUEDDAK
-BggrBgEFBQcDAjAdBgNVHQ4EFgQUpIvzwML+H9OQpsVbzYElQYNt3wgwHwYDVR0j
-BBgwFoAUp0WU0PsbfL9AAzL8UfPZHAjUSwUwCgYIKoZIzj0EAwIDSAAwRQIhANIX
-nbL/ZQhGyZUXFugY852T9MnWFv36OAGIK7ove4iOAiAo00YWWq82t7CLqY3Wfs0b
-TZATHmgkGkvnHxkAAAF/6Q==
------END CERTIFICATE-----
-`;
-
-export const CLIENT_KEY = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg47h9BfIGvtSx1Ul+
-+eqzODa4LKVYxy6dx/sWR6/Jc0uhRANCAASBrCK0lxrkdJNYivnoZRJGV+ocqXXH
-BOecQYAJWRR8pRBJLo4UezUjJWl5MlNZbiaQYRAotUjeSJBDlA9i2GXn
------END PRIVATE KEY-----
-`;
+export const AUTHORITY = authority.pem;
+export const SERVER = authority.issue('origin.test', '127.0.0.1');
+export const WILD = authority.issue('*.wild.test');
+export const CLIENT = authority.issueClient('proxy.test');

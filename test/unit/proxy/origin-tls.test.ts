@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import type { Origin, OriginConnection, OriginTls } from '../../../src/proxy/origin.js';
 import { until } from '../../support/flow-bed.js';
 import { answer, exchange, originOn, poolBed, refusal, RESPONSE, take } from './origin-bed.js';
-import { AUTHORITY, CLIENT_CERTIFICATE, CLIENT_KEY, SERVER_CERTIFICATE, SERVER_KEY } from './origin-certificates.js';
+import { AUTHORITY, CLIENT, SERVER } from './origin-certificates.js';
 import { anyWant } from './origin-fakes.js';
 
 const bed = poolBed();
@@ -22,8 +22,7 @@ interface Seen {
 async function serveTls(options: tls.TlsOptions = {}): Promise<{ port: number; seen: Seen[] }> {
   const seen: Seen[] = [];
   const server = tls.createServer({
-    cert: SERVER_CERTIFICATE,
-    key: SERVER_KEY,
+    ...SERVER,
     ALPNProtocols: ['h2', 'http/1.1'],
     ...options,
   });
@@ -110,7 +109,7 @@ test.each(['TLSv1.2', 'TLSv1.3'] as const)('the session is resumed by the next c
 
 test('our own certificate is shown', async () => {
   const { port, seen } = await serveTls({ requestCert: true, ca: AUTHORITY });
-  const certificate = { cert: CLIENT_CERTIFICATE, key: CLIENT_KEY };
+  const certificate = CLIENT;
   const connection = await take(bed.pool, secure(port, { certificate }));
   expect(await exchange(connection.wire)).toBe(RESPONSE);
   expect(seen[0]!.client).toBe('proxy.test');
@@ -131,7 +130,7 @@ test('an origin that speaks no TLS, one that hangs up, and one that says nothing
 });
 
 test('the PROXY protocol header comes before TLS, in the clear', async () => {
-  const inner = tls.createServer({ cert: SERVER_CERTIFICATE, key: SERVER_KEY });
+  const inner = tls.createServer(SERVER);
   inner.on('secureConnection', answer);
   let header = '';
   const port = await bed.serve(

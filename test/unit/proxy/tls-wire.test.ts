@@ -18,7 +18,7 @@ import {
   settled,
   until,
 } from '../../support/flow-bed.js';
-import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from './origin-certificates.js';
+import { AUTHORITY, SERVER } from './origin-certificates.js';
 import { Listener, WireBed } from './wire-bed.js';
 
 const MIB = 1024 * 1024;
@@ -42,7 +42,7 @@ beforeEach(async () => {
   bed = new WireBed();
   fars = [];
   wires = [];
-  const options = { cert: SERVER_CERTIFICATE, key: SERVER_KEY, allowHalfOpen: true, pauseOnConnect: true };
+  const options = { ...SERVER, allowHalfOpen: true, pauseOnConnect: true };
   server = tls.createServer(options as tls.TlsOptions).listen(0, '127.0.0.1');
   await once(server, 'listening');
 });
@@ -67,7 +67,7 @@ async function asServer(): Promise<Near> {
   const stage = new AcceptWire({
     host: bed.host,
     settings: {
-      tls: new TlsServer([{ cert: SERVER_CERTIFICATE, key: SERVER_KEY }]),
+      tls: new TlsServer([SERVER]),
       proxyProtocol: false,
       handshakeTimeout: 60_000,
     },

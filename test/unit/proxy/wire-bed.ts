@@ -117,24 +117,3 @@ export class WireBed {
     this.quota.close();
   }
 }
-
-/** Of `*.wild.test`, signed by itself, valid for a hundred years. Made with openssl (prime256v1). */
-export const WILD_CERTIFICATE = `-----BEGIN CERTIFICATE-----
-MIIBljCCAT2gAwIBAgIUJqguEkOeKGl3/z9wrHGTDCbG5KowCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJd2lsZC50ZXN0MCAXDTI2MTEyMjIyNDQzMloYDzIxMjYxMDI5
-MjI0NDMyWjAUMRIwEAYDVQQDDAl3aWxkLnRlc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAARt8gRBP2hiLNDRLvDS5vXXX+jd9b3xiVRKubXFTpZuIOsiADsiNnD/
-v88Xe3TRLLLiobqhguZUOmuzVzGMfGRao2swaTAdBgNVHQ4EFgQUduvQoeMvEeuU
-ydhsmGN46yL8zZwwHwYDVR0jBBgwFoAUduvQoeMvEeuUydhsmGN46yL8zZwwDwYD
-VR0TAQH/BAUwAwEB/zAWBgNVHREEDzANggsqLndpbGQudGVzdDAKBggqhkjOPQQD
-AgNHADBEAiAZKZoxdDeCDBnOguPLE6TT1hKzZdgwzrDwJS84Dm6KEgIgDikpxx1g
-uLMULJWmyQTM998+D/g0iDMT4grMV26b92I=
------END CERTIFICATE-----
-`;
-
-export const WILD_KEY = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgOz+k5bhMuu14PNO+
-g+4jHsesEoUIU5yfwtLhNL+ltHyhRANCAARt8gRBP2hiLNDRLvDS5vXXX+jd9b3x
-iVRKubXFTpZuIOsiADsiNnD/v88Xe3TRLLLiobqhguZUOmuzVzGMfGRa
------END PRIVATE KEY-----
-`;

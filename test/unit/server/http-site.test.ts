@@ -14,13 +14,7 @@ import { kindsOf, listenAddresses, listenersOf } from '../../../src/server/http-
 import { makeSite, watchUsers } from '../../../src/server/http-site.js';
 import { createLogger } from '../../../src/server/logging.js';
 import { hashPassword } from '../../../src/socks/users.js';
-import {
-  AUTHORITY,
-  CLIENT_CERTIFICATE,
-  CLIENT_KEY,
-  SERVER_CERTIFICATE,
-  SERVER_KEY,
-} from '../proxy/origin-certificates.js';
+import { AUTHORITY, CLIENT, SERVER } from '../proxy/origin-certificates.js';
 
 let directory: string;
 beforeEach(async () => {
@@ -192,7 +186,7 @@ describe('fills without clients', () => {
 
 describe('files', () => {
   test('TLS to an origin: certificates, names, what is trusted', async () => {
-    const both = CLIENT_CERTIFICATE + CLIENT_KEY;
+    const both = CLIENT.cert + CLIENT.key;
     await file('c.pem', both);
     await file('ca.pem', AUTHORITY);
     const text =
@@ -216,16 +210,16 @@ describe('files', () => {
     ['rules', '{forward: true, rules: text}', /text.*a rules file is a list/],
   ])('wrong: %s', async (_name, text, message) => {
     await Promise.all([
-      file('cert.pem', SERVER_CERTIFICATE),
-      file('key.pem', SERVER_KEY),
-      file('other.pem', CLIENT_KEY),
+      file('cert.pem', SERVER.cert),
+      file('key.pem', SERVER.key),
+      file('other.pem', CLIENT.key),
       file('text', 'text'),
     ]);
     await expect(siteOf(text, { origin: 'https://a' })).rejects.toMatchObject({ code: 'ERR_SPLICE_CONFIG', message });
   });
 
   test('listeners: the clear ones first, then those with TLS; sockets of systemd by their names', async () => {
-    const pem = await file('c.pem', SERVER_CERTIFICATE + SERVER_KEY);
+    const pem = await file('c.pem', SERVER.cert + SERVER.key);
     const flags = { origin: 'http://a', listen: ['80'], tlsListen: ['443', '8443'], tlsCert: [pem] };
     const config = await loadHttpConfig({ ...flags, proxyProtocol: true, trust: '10.0.0.0/8' });
     expect(listenAddresses(config).map(({ port }) => port)).toEqual([80, 443, 8443]);
@@ -260,7 +254,7 @@ describe('forward proxy', () => {
   };
 
   test('origins: checked by what Node.js trusts, with nothing of ours', async () => {
-    await file('c.pem', SERVER_CERTIFICATE + SERVER_KEY);
+    await file('c.pem', SERVER.cert + SERVER.key);
     const text =
       '{forward: true, origin-insecure: true, origin-cert: c.pem, origin-proxy-protocol: 1, connect-timeout: 3s}';
     const { forward } = await siteOf(text);
