@@ -40,7 +40,7 @@ export interface LiveFill {
    * write() is in the file already; once file() was called, write() is not to be.
    */
   file(): Promise<FillFile | undefined>;
-  /** What {@link file} gave, from the very call of it on; for those who follow, whose follow() keeps it open. */
+  /** What {@link file} gives, from the very call of it to end(); for those who follow, whose follow() keeps it open. */
   readonly opening: Promise<FillFile | undefined> | undefined;
   /** Bytes that arrived here; they must not change afterwards. False: not stored any more. Mostly known at once. */
   write(bytes: Uint8Array): boolean | Promise<boolean>;

@@ -1,7 +1,8 @@
 /**
  * All stages: a connection in the clear, on a slot of the reactor. It sends at once what the kernel takes and keeps the
  * rest; it reads until it is paused. Made at accept, and by the pool when an origin is connected. Its descriptor can be
- * lent to the kernel: see Wire. Owners are called from events of the reactor, and from nothing else.
+ * lent to the kernel: see Wire. Owners are called from events of the reactor, and from microtasks behind resume() and a
+ * failed send(): never from within a method.
  */
 import { constants } from 'node:os';
 import { SpliceStateError } from '../errors.js';

@@ -70,7 +70,6 @@ function quotedAt(text: string, start: number): { readonly text: string; readonl
 
 /** Fields hold a byte a character; tags that are UTF-8 have to read as the operator writes them into a purge. */
 function asUtf8(value: string): string {
-  // eslint-disable-next-line no-control-regex
   if (!/[^\x00-\x7f]/.test(value)) return value;
   const text = Buffer.from(value, 'latin1').toString('utf8');
   return text.includes('\ufffd') ? value : text;

@@ -13,10 +13,8 @@ import { NOTHING, reasonOf, type Movers } from './body-movers.js';
 import { BodySink } from './body-sink.js';
 import type { BodyReason, Incoming, Outgoing, Transfer } from './body.js';
 import type { Finishes } from './copied-body.js';
-import type { LiveFill } from './desk.js';
+import type { FillFile, LiveFill } from './desk.js';
 import type { WireOwner } from './wire.js';
-
-type Opened = Awaited<ReturnType<LiveFill['file']>>;
 
 export class TappedBody extends TransferEnds implements Transfer, WireOwner {
   readonly #movers: Movers;
@@ -30,9 +28,10 @@ export class TappedBody extends TransferEnds implements Transfer, WireOwner {
   readonly #fill: LiveFill;
   readonly #finishes: Finishes;
   readonly #before: WireOwner;
-  /** What was given: undefined before, and afterwards where the store does not take it. */
-  #file: Opened;
-  #opened = false;
+  /** What the fill has given to write into: undefined before, and afterwards where the store does not take it. */
+  #file: FillFile | undefined;
+  /** It has answered. */
+  #answered = false;
   #body: TapBody | undefined;
   /** Why it was told to end. */
   #halted: BodyReason | undefined;
@@ -72,7 +71,7 @@ export class TappedBody extends TransferEnds implements Transfer, WireOwner {
     this.#movers.clock.watch(this);
     void this.#fill.file().then((file) => {
       this.#file = file;
-      this.#opened = true;
+      this.#answered = true;
       this.#start();
     });
     return this;
@@ -115,7 +114,7 @@ export class TappedBody extends TransferEnds implements Transfer, WireOwner {
 
   /** Begins as soon as there is nothing left to wait for. */
   #start(): void {
-    if (!this.#opened || this.#body !== undefined || this.receivedEnd !== undefined) return;
+    if (!this.#answered || this.#body !== undefined || this.receivedEnd !== undefined) return;
     const client = this.deliveredEnd === undefined ? this.#sink : undefined;
     if (this.#halted !== undefined) return this.#neverBegan(this.#halted, 0);
     if (client === undefined && this.#file === undefined) return this.#neverBegan('unwanted', 0);

@@ -65,7 +65,7 @@ describe('sending', () => {
     expect(heard.events).toEqual([]);
   });
 
-  test('what an owner sends while it is called leaves with the end of the turn, in order', async () => {
+  test('what an owner sends while it is called is with the kernel at once, in order', async () => {
     const { wire, heard, far } = await bed.open();
     heard.on = () => {
       for (const word of ['a', 'b', 'c']) wire.send(Buffer.from(word), Buffer.from(' '));
