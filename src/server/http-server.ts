@@ -136,8 +136,9 @@ export class HttpServer {
     context.onLeave = () => this.#left();
     this.#adopted = new AdoptedFlows(context.engine.flows(), context.metrics, context.logger, context.onLeave);
     tellOfPlane(context.engine, this.#adopted.size, context.logger);
-    this.#sweeper = new Sweeper((now) => this.#sweep(now));
     this.#usersWatch = watchUsers(options.config, parts.site, options.logger);
+    // Last: nothing that can fail comes behind it, so nobody has to stop it but stop().
+    this.#sweeper = new Sweeper((now) => this.#sweep(now));
   }
 
   /** Serves on descriptors that listen already. @throws ConfigError, SpliceError, CacheError; nothing stays behind then */
@@ -148,6 +149,7 @@ export class HttpServer {
     let desk: CacheDesk | undefined;
     let host: ReactorHost | undefined;
     let quota: Quota | undefined;
+    let listeners: Listeners | undefined;
     const counts = new HttpCounts();
     const metrics = options.metrics ?? new MetricCounts();
     const access = new HttpAccess({ logger, counts, logs: !config.noAccessLog });
@@ -169,7 +171,7 @@ export class HttpServer {
       for (const fd of descriptors) engine.initSplice(fd);
       host = new ReactorHost({ readSize: READ_SIZE, lingerMs: LINGER_MS, mostLingering: MOST_LINGERING });
       if (engine.packetPlane !== undefined) host.reactor.usePacket(engine.packetPlane.packet);
-      quota = new (native().Quota)(options.pool, () => listeners.relieved());
+      quota = new (native().Quota)(options.pool, () => listeners?.relieved());
       const context: ProxyContext = {
         engine,
         tap,
@@ -192,13 +194,14 @@ export class HttpServer {
       const acceptWires = settings.map((one) => acceptWireFor(host!, context, one, logger));
       // Out of our hands, also when it fails.
       const own = descriptors.splice(0);
-      const listeners = new Listeners(host, own, logger, quota, (slot, peer, index) => {
+      listeners = new Listeners(host, own, logger, quota, (slot, peer, index) => {
         metrics.accepted();
         (acceptWires[index] ?? acceptWires[0])?.accept(slot, peer);
       });
       return new HttpServer(options, context, { host, listeners, quota, counts, access, kinds, site, acceptWires });
     } catch (error) {
       for (const fd of descriptors) native().close(fd);
+      listeners?.close();
       host?.stop();
       quota?.close();
       clock.stop();

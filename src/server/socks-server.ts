@@ -69,7 +69,6 @@ export class SocksServer implements RunningServer {
     this.#context = context;
     this.#listeners = listeners;
     this.#quota = quota;
-    this.#sweeper = new Sweeper((now) => sweep(context, now));
     this.#config = options.config;
     this.#idPrefix = options.idPrefix ?? '';
     this.listening = listeners.addresses;
@@ -79,6 +78,8 @@ export class SocksServer implements RunningServer {
     this.#adopted = new AdoptedFlows(context.engine.flows(), context.metrics, context.logger, context.onLeave);
     tellOfPlane(context.engine, this.#adopted.size, context.logger);
     this.#watchUsers();
+    // Last: nothing that can fail comes behind it, so nobody has to stop it but stop().
+    this.#sweeper = new Sweeper((now) => sweep(context, now));
   }
 
   /** @throws ConfigError, or SpliceError `ERR_SPLICE_BACKEND`, `ERR_SPLICE_LISTEN`; nothing stays behind then */
@@ -94,6 +95,7 @@ export class SocksServer implements RunningServer {
     let engine: SpliceEngine | undefined;
     let host: ReactorHost | undefined;
     let quota: Quota | undefined;
+    let listeners: Listeners | undefined;
     try {
       const policy = await readPolicy(config);
       const relayThreads = options.relayThreads ?? config.relayThreads;
@@ -107,7 +109,7 @@ export class SocksServer implements RunningServer {
       for (const fd of descriptors) engine.initSplice(fd);
       host = new ReactorHost({ lingerMs: LINGER_MS, resetLingering: true });
       if (engine.packetPlane !== undefined) host.reactor.usePacket(engine.packetPlane.packet);
-      quota = new (native().Quota)(options.pool, () => listeners.relieved());
+      quota = new (native().Quota)(options.pool, () => listeners?.relieved());
       const context: FlowContext = {
         host,
         engine,
@@ -124,10 +126,11 @@ export class SocksServer implements RunningServer {
       };
       // Out of our hands, also when it fails.
       const own = descriptors.splice(0);
-      const listeners = new Listeners(host, own, logger, quota, (slot, peer) => accept(context, slot, peer));
+      listeners = new Listeners(host, own, logger, quota, (slot, peer) => accept(context, slot, peer));
       return new SocksServer(options, context, listeners, quota);
     } catch (error) {
       for (const fd of descriptors) native().close(fd);
+      listeners?.close();
       host?.stop();
       quota?.close();
       // Flows that it has adopted wait for a server that can serve.
