@@ -6,11 +6,12 @@
  * for the kernel to send them from and to write them into. The directory is removed when the desk closes. A process that
  * was killed leaves it; the next one to start finds it, and that nobody has the store's lock on it, and removes it.
  */
-import { mkdir, mkdtemp, readdir, readlink, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readlink, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DirectoryLock } from '../cache/store/directory-lock.js';
 import { CacheError } from '../cache/store/errors.js';
+import { makeDirectory } from '../cache/store/io.js';
 import { readLife } from '../cache/store/life.js';
 
 /** One that is younger may belong to a process that has not taken its lock yet. */
@@ -57,7 +58,7 @@ export async function claimDirectory(directory: string, workers: number): Promis
 
 async function lockDirectory(directory: string): Promise<DirectoryLock> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory);
     return await DirectoryLock.take(directory);
   } catch (error) {
     if (error instanceof CacheError) throw error;

@@ -18,11 +18,11 @@ export class BodyFiles {
   }
 
   static async open(directory: string): Promise<BodyFiles> {
-    await io.mkdir(directory, { recursive: true, mode: 0o700 });
+    await io.makeDirectory(directory);
     const present = new Set(await readdir(directory));
     for (let shard = 0; shard < SHARDS; shard++) {
       const name = shardName(shard);
-      if (!present.has(name)) await io.mkdir(join(directory, name), { recursive: true, mode: 0o700 });
+      if (!present.has(name)) await io.makeDirectory(join(directory, name));
     }
     return new BodyFiles(directory);
   }

@@ -3,7 +3,8 @@
  * to the engine, which takes numbers, and because nothing here may depend on when garbage is collected.
  */
 import * as fs from 'node:fs';
-import { mkdir, rename, unlink as unlinkFile } from 'node:fs/promises';
+import { mkdir, rename, stat, unlink as unlinkFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { codeOf } from './errors.js';
 
@@ -16,7 +17,30 @@ export const ftruncate = promisify(fs.ftruncate);
 const read = promisify(fs.read);
 const writev = promisify(fs.writev);
 
-export { mkdir, rename };
+export { rename };
+
+/**
+ * A directory for us alone, with those above it that are missing; that it is there is fine. Node's own `recursive` goes
+ * round for ever where a file system refuses a new name as if the directory above were missing, as procfs does.
+ */
+export async function makeDirectory(path: string): Promise<void> {
+  if (await madeDirectory(path)) return;
+  const above = dirname(path);
+  await makeDirectory(above);
+  if (!(await madeDirectory(path))) throw new Error(`no directory can be made in ${above}`);
+}
+
+/** False: the one above it is missing. */
+async function madeDirectory(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' && path !== dirname(path)) return false;
+    if (codeOf(error) === 'EEXIST' && (await stat(path)).isDirectory()) return true;
+    throw error;
+  }
+}
 
 /** Writes all of `parts` from `position` on. A full disk first writes less than was asked, then fails. */
 export async function writeAll(fd: number, parts: readonly Uint8Array[], position: number): Promise<void> {

@@ -38,7 +38,7 @@ export async function openStore<M>(
 ): Promise<OpenedStore<M>> {
   let lock: DirectoryLock | undefined;
   try {
-    await io.mkdir(directory, { recursive: true, mode: 0o700 });
+    await io.makeDirectory(directory);
     await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
     lock = await DirectoryLock.take(directory);
     return await load(directory, limits, codec, onEvent, gatherMs, lock);

@@ -81,7 +81,7 @@ export class SegmentLog {
   }
 
   static async open(directory: string, segmentBytes: number, gatherMs: number): Promise<SegmentLog> {
-    await io.mkdir(directory, { recursive: true, mode: 0o700 });
+    await io.makeDirectory(directory);
     const numbers: number[] = [];
     for (const name of await readdir(directory)) {
       const match = NAME.exec(name);

@@ -1,6 +1,6 @@
 /** The store as its callers see it: objects in, objects out, who sees what when they come and go. */
 import { readlinkSync, writeSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { CacheError } from '../../../src/cache/store/errors.js';
@@ -596,9 +596,25 @@ describe('a directory', () => {
     await (await open(directory)).store.close();
   });
 
-  test('that cannot be one says why', async () => {
-    const opening = ObjectStore.open('/dev/null/cache', LIMITS);
-    await expect(opening).rejects.toMatchObject({ code: 'ERR_CACHE_DIRECTORY', message: /cannot be used as a cache/ });
+  test.each([
+    ['/dev/null/cache', /ENOTDIR/],
+    ['/dev/null', /EEXIST/],
+    // Here mkdir(2) says that the directory above is missing, however often one asks.
+    ['/proc/x/y', /no directory can be made in \/proc/],
+  ])('that cannot be one says why: %s', async (directory, why) => {
+    const opening = ObjectStore.open(directory, LIMITS);
+    await expect(opening).rejects.toMatchObject({
+      code: 'ERR_CACHE_DIRECTORY',
+      message: expect.stringMatching(new RegExp(`${directory} cannot be used as a cache: .*${why.source}`)) as string,
+    });
+  });
+
+  test('is made with those above it, for its owner alone', async () => {
+    const above = join(await temporary(), 'a');
+    const directory = join(above, 'b', 'c');
+    await (await open(directory)).store.close();
+    await (await open(directory)).store.close();
+    for (const each of [above, directory]) expect((await stat(each)).mode & 0o777).toBe(0o700);
   });
 
   test.each([{ diskBytes: 5 }, { diskBytes: NaN }, { inlineBytes: -1 }, { variants: 0 }, { objectBytes: 1e12 }])(

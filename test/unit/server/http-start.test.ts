@@ -50,3 +50,12 @@ test('a start that fails gives the directory back', async () => {
   await expect(refused).rejects.toMatchObject({ code: 'ERR_SPLICE_LISTEN' });
   await (await start(directory, '2')).stop();
 });
+
+test.each(['1', '2'])('a cache directory that cannot be made is an error, with %s workers', async (workers) => {
+  await expect(start('/proc/symsplice', workers)).rejects.toMatchObject({
+    code: 'ERR_CACHE_DIRECTORY',
+    message: expect.stringContaining(
+      '/proc/symsplice cannot be used as a cache: no directory can be made in /proc',
+    ) as string,
+  });
+});
