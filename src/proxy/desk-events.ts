@@ -20,7 +20,7 @@ export interface DeskEvent {
 const QUIET_MS = 10_000;
 
 /** What says that the disk does not take what it should. */
-const DISK_KINDS: ReadonlySet<DeskEvent['kind']> = new Set(['disk-full', 'denied', 'io-error']);
+const DISK_KINDS: ReadonlySet<DeskEvent['kind']> = new Set(['disk-full', 'denied', 'io-error', 'stalled']);
 /** The store makes room when the disk is full; whether that was enough is known after some responses. */
 const TROUBLE_MS = 10_000;
 

@@ -107,12 +107,12 @@ function hasCertainEnd({ route }: Exchange, { framing }: Arrived): boolean {
   return framing.kind !== 'close' || route?.origin.scheme !== 'https';
 }
 
-/** The rules allowed it, the store refused: it is too large, or the store is closing. */
+/** The rules allowed it, the store refused: it is too large, the disk is behind, or the store is closing. */
 function withoutStored(head: ResponseHead): ResponseHead {
   const status = head.fields.get('cache-status') ?? '';
   // Ours is the last member.
   const at = status.lastIndexOf('; stored');
-  const said = at === -1 ? status : `${status.slice(0, at)}${status.slice(at + '; stored'.length)}; detail=too-large`;
+  const said = at === -1 ? status : `${status.slice(0, at)}${status.slice(at + '; stored'.length)}; detail=not-taken`;
   return { ...head, fields: head.fields.with('Cache-Status', said) };
 }
 

@@ -55,7 +55,7 @@ export const LOG_SLACK = 4 / 3;
 /** The segment of a record that is not written yet: a number that no segment has. */
 const UNWRITTEN = 0xffffffff;
 
-export type PutResult<M> = Hot<M> | Extract<FillFailure, 'disk-full' | 'io-error' | 'gone'>;
+export type PutResult<M> = Hot<M> | Extract<FillFailure, 'disk-full' | 'io-error' | 'stalled' | 'gone'>;
 
 export class StoreCore<M> {
   readonly limits: Limits;
@@ -147,14 +147,21 @@ export class StoreCore<M> {
     throw new CacheError('ERR_CACHE_ARGUMENT', `the meta of an object has at most ${MOST_META_BYTES} bytes`);
   }
 
+  /** Whether something new must not be stored because the disk has not taken what is there already. */
+  refusesNew(): boolean {
+    if (!this.log.isBehind) return false;
+    this.emit({ kind: 'stalled', text: 'the disk does not keep up; nothing new is stored until it does' });
+    return true;
+  }
+
   /** Whether an object of that name would take no other's place. */
   isNew(key: string, variant: string): boolean {
     return this.index.find(key, variant) === NO_SLOT;
   }
 
   /**
-   * An object under a name that is new ({@link isNew}): it can be found from now on, and its record follows. `written`
-   * hears when the log has it, or why not; then it is gone again.
+   * An object under a name that is new ({@link isNew}), where nothing is behind ({@link SegmentLog.isBehind}): it can be
+   * found from now on, and its record follows. `written` hears when the log has it, or why not; then it is gone again.
    */
   putNow(
     head: Omit<RecordHead, 'id' | 'kind'>,
@@ -197,6 +204,7 @@ export class StoreCore<M> {
     meta: M,
     wanted: () => Extract<FillFailure, 'gone'> | undefined,
   ): Promise<PutResult<M>> {
+    if (this.refusesNew()) return Promise.resolve('stalled');
     const whole: RecordHead = { ...head, id: this.nextId++, kind: PUT };
     const record = encodeRecord(whole, payload);
     return new Promise((resolve) => {

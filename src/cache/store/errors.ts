@@ -28,6 +28,7 @@ export interface StoreEvent {
     | 'disk-full' // no space, no inode, or a quota: objects give way, what was being stored is not
     | 'denied' // a permission is missing, or the file system became read-only
     | 'io-error' // anything else that a system call said
+    | 'stalled' // the disk is so far behind that nothing new is stored
     | 'corrupt' // bytes on disk are not what was written: one object is lost, or the snapshot
     | 'lost' // an object's file is missing or has the wrong size
     | 'power-loss'; // the machine stopped while the store was open: what was not yet safe was left out

@@ -77,6 +77,7 @@ export class Fill<M> {
     this.tags = order.tags;
     this.offset = order.part?.first ?? 0;
     if ((order.length ?? 0) > core.limits.objectBytes) this.#fail('too-large');
+    else if (core.refusesNew()) this.#fail('stalled');
   }
 
   get state(): State {
@@ -183,7 +184,7 @@ export class Fill<M> {
     if (this.#state !== 'open' || this.#hardPurged || this.#opening !== undefined || part !== undefined)
       return undefined;
     if (this.#available !== length || announced !== length) return undefined;
-    if (!this.#core.isNew(this.key, this.variant)) return undefined;
+    if (!this.#core.isNew(this.key, this.variant) || this.#core.log.isBehind) return undefined;
     const encoded = this.#core.encode(meta);
     const { tags, key, variant } = this;
     this.#uncount(); // or the object would be counted twice, and others evicted for it

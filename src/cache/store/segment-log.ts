@@ -6,8 +6,12 @@
  * Appending: records wait in a queue, and one writev(2) takes what waits, so that many objects share a write: what was
  * appended in `gatherMs`, or less if somebody waits for it or it is much. One write is under way at a time, in
  * libuv's pool; the next gathers meanwhile. Handing a write to another thread and back costs more than writing a record
- * of 2 KB, so nothing else makes small objects cheap. `done` is called in the order of the log, synchronously after the write: the index changes in the same order as the log, and who
- * waits for roll() sees all records before it in the index.
+ * of 2 KB, so nothing else makes small objects cheap. `done` is called in the order of the log, synchronously after the
+ * write: the index changes in the same order as the log, and who waits for roll() sees all records before it in the
+ * index.
+ *
+ * A disk that stalls stops the writes, and not those who append. The log takes what it is given all the same (a removal
+ * must not be lost) and says in `isBehind` that it should be given nothing new.
  *
  * After kill -9 the last segment may end in the middle of a record. A start never appends to an old segment.
  *
@@ -44,6 +48,8 @@ interface Mark {
 
 const BATCH_BYTES = 1024 * 1024;
 const BATCH_RECORDS = 512;
+/** Records that wait in memory, beyond which there is to be nothing new: what a slow disk takes in a second. */
+const MOST_BEHIND_BYTES = 32 * 1024 * 1024;
 /** So much does not wait for more. */
 const GATHERED_BYTES = 256 * 1024;
 const NAME = /^(\d{8,})\.log$/;
@@ -57,6 +63,8 @@ export class SegmentLog {
   /** Bytes in the queue, and whether somebody waits for what is there. */
   #waiting = 0;
   #awaited = false;
+  /** Bytes that are not written, those of the write under way among them. */
+  #unwritten = 0;
   #draining = false;
   #timer: NodeJS.Timeout | undefined;
   #fd = -1;
@@ -121,6 +129,11 @@ export class SegmentLog {
     return this.#appended;
   }
 
+  /** The disk does not keep up: a second of it waits in memory. */
+  get isBehind(): boolean {
+    return this.#unwritten >= MOST_BEHIND_BYTES;
+  }
+
   has(segment: number): boolean {
     return this.#segments.has(segment);
   }
@@ -147,6 +160,7 @@ export class SegmentLog {
     if (soon) this.#awaited = true;
     this.#queue.push({ record, done });
     this.#waiting += record.length;
+    this.#unwritten += record.length;
     this.#begin();
   }
 
@@ -265,10 +279,12 @@ export class SegmentLog {
       );
     } catch (error) {
       await this.#cutOff();
+      this.#unwritten -= size;
       for (const item of batch) item.done(undefined, error);
       return;
     }
     this.#at += size;
+    this.#unwritten -= size;
     this.#count(size);
     for (const item of batch) {
       item.done({ segment: this.#current, offset, size: item.record.length }, undefined);

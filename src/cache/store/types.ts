@@ -75,6 +75,7 @@ export type FillFailure =
   | 'too-large' // more than `objectBytes`
   | 'disk-full'
   | 'io-error' // the disk said something else
+  | 'stalled' // the disk is so far behind that nothing new is stored
   | 'purged' // hard, while it was filled
   | 'gone' // the partial object that it extends was evicted, purged or replaced
   | 'closed'; // the store was

@@ -46,7 +46,7 @@ test('a disk is in trouble for a while after it has failed, and for nothing else
   const events = new DeskEvents(undefined, undefined, () => now);
   for (const kind of ['opened', 'lost', 'corrupt', 'slow-disk', 'refused'] as const) events.tell({ kind, text: '' });
   expect(events.diskTroubled).toBe(false);
-  for (const kind of ['disk-full', 'denied', 'io-error'] as const) {
+  for (const kind of ['disk-full', 'denied', 'io-error', 'stalled'] as const) {
     now += 20_000;
     events.tell({ kind, text: '' });
     expect(events.diskTroubled).toBe(true);
