@@ -84,7 +84,7 @@ export const NO_REQUEST_DIRECTIVES: RequestDirectives = {
 };
 
 /** The directives of one field value, in order. */
-export function parseDirectives(value: string): RawDirective[] {
+function parseDirectives(value: string): RawDirective[] {
   return splitList(value).map((member) => {
     const equals = member.indexOf('=');
     if (equals === -1) return { name: member.toLowerCase(), argument: undefined, wellFormed: isToken(member) };

@@ -106,14 +106,6 @@ export function select(
   return chosen === undefined ? undefined : { chosen, others };
 }
 
-/**
- * A secondary key: equal for two requests that every response with these Vary names treats alike. For collapsing
- * requests that wait for different variants separately.
- */
-export function variantKey(names: readonly string[], requestFields: Fields, policy: VaryPolicy): string {
-  return JSON.stringify(names.map((name) => normalizeField(name, requestFields.get(name) ?? null, policy)));
-}
-
 /** Two values of a request field are the same question exactly if this makes the same text of them. */
 export function normalizeField(name: string, value: string | null, policy: VaryPolicy): string | null {
   if (value === null) return null;

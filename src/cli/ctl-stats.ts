@@ -34,7 +34,7 @@ function packetLines(packet: PacketSnapshot): [name: string, value: string][] {
   ];
 }
 
-export function statsBlock(reply: StatsAnswer): string {
+function statsBlock(reply: StatsAnswer): string {
   const { http } = reply;
   const lines: [name: string, value: string][] = [
     ['listening', reply.listening.join(', ')],

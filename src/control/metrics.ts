@@ -10,7 +10,7 @@ import type { HistogramSeries, HistogramShape } from './duration-histogram.js';
 import { addNumbers, DURATION_BUCKETS, MetricCounts, noNumbers } from './metric-counts.js';
 import type { MetricNumbers } from './metric-counts.js';
 
-export const METRIC_PREFIX = 'symsplice_';
+const METRIC_PREFIX = 'symsplice_';
 
 /** May hand over the numbers of worker threads ({@link Metrics.setWorker}) before it resolves. */
 export type SnapshotSource = () => Promise<ServerSnapshot>;

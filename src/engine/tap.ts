@@ -111,15 +111,6 @@ export class Tap {
     return body;
   }
 
-  /** A request's body: {@link relayBody} the other way, without a file. */
-  receiveBody(
-    client: Socket | number,
-    origin: Socket | number,
-    options: Omit<RelayBodyOptions, 'file' | 'offset' | 'growth' | 'withoutClient'> = {},
-  ): TapBody {
-    return this.relayBody(client, origin, options);
-  }
-
   /**
    * Sends a range of a file to a client. Bytes that are sent must not be written again, nor the file be cut: pages on
    * their way are the file's own.

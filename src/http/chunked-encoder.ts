@@ -25,11 +25,3 @@ export function chunkHead(size: number, first = true): Uint8Array {
 export function lastChunk(trailers: Fields = Fields.EMPTY): Uint8Array {
   return trailers.size === 0 ? EMPTY_LAST : Buffer.from(`0\r\n${serializeFields(trailers)}\r\n`, 'latin1');
 }
-
-/**
- * Fields and empty line alone, for whoever passes the framing of a body on as it comes, up to the line of the last
- * chunk: in the place of the trailers as they were received, of which some must not travel.
- */
-export function trailerSection(trailers: Fields): Uint8Array {
-  return trailers.size === 0 ? CHUNK_END : Buffer.from(`${serializeFields(trailers)}\r\n`, 'latin1');
-}

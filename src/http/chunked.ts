@@ -46,7 +46,7 @@ export interface ChunkedLimits {
   readonly maxTrailers: number;
 }
 
-export const DEFAULT_CHUNKED_LIMITS: ChunkedLimits = {
+const DEFAULT_CHUNKED_LIMITS: ChunkedLimits = {
   maxChunkBytes: Number.MAX_SAFE_INTEGER,
   maxBodyBytes: Number.MAX_SAFE_INTEGER,
   maxExtensionBytes: 4096,

@@ -41,7 +41,7 @@ export const BAD_CODING = refuse(
 const MAX_DIGITS = 16;
 
 /** The value of a Content-Length; undefined when it is not exactly one decimal number that can be held. */
-export function parseContentLength(value: string): number | undefined {
+function parseContentLength(value: string): number | undefined {
   if (value.length > MAX_DIGITS || !isDigits(value)) return undefined;
   const length = Number(value);
   return Number.isSafeInteger(length) ? length : undefined;

@@ -80,9 +80,3 @@ export function withoutNominated(fields: Fields): Fields {
   const named = connectionOptions(fields).filter((option) => !END_TO_END.has(option) && !ALWAYS.has(option));
   return named.length === 0 ? fields : fields.filter((name) => !named.includes(name));
 }
-
-/** Without the fields that concern only the connection that these came by. */
-export function endToEnd(fields: Fields): Fields {
-  const unwanted = hopByHop(fields);
-  return fields.filter((name) => !unwanted(name));
-}

@@ -99,7 +99,7 @@ export async function removeStale(prefix: string, olderThanMs: number): Promise<
  * The lock tells the processes of one network namespace apart, and a directory for temporary files may be shared by
  * several: the name says whose lock counts.
  */
-export async function temporaryPrefix(): Promise<string> {
+async function temporaryPrefix(): Promise<string> {
   const namespace = await readlink('/proc/self/ns/net').catch(() => '');
   return `splice-http-${/\d+/.exec(namespace)?.[0] ?? '0'}-`;
 }

@@ -14,7 +14,7 @@ import {
   WORKERS_SETTING,
 } from './config-common.js';
 import type { AccessConfig, PacketConfig, RelayConfig, ServerConfig } from './config-common.js';
-import { duration, limit, listOf, namesOf, onOff, path, valueOf } from './config-table.js';
+import { duration, limit, listOf, onOff, path, valueOf } from './config-table.js';
 import type { SettingTable } from './config-table.js';
 import { parseCountOrAuto } from './config-values.js';
 
@@ -158,5 +158,3 @@ export const SETTINGS: SettingTable<SocksConfig> = {
     'Serve /metrics (Prometheus) and /health here. Anyone who reaches it can read them: keep it private.',
   ),
 };
-
-export const SETTING_NAMES = namesOf({ settings: SETTINGS });

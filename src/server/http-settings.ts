@@ -14,7 +14,7 @@ import {
   WORKERS_SETTING,
 } from './config-common.js';
 import type { AccessConfig, PacketConfig, RelayConfig, ServerConfig } from './config-common.js';
-import { listOf, namesOf, onOff, path, valueOf } from './config-table.js';
+import { listOf, onOff, path, valueOf } from './config-table.js';
 import type { SettingTable } from './config-table.js';
 import { parsePath, parseWord } from './config-values.js';
 import { CACHE_SETTINGS } from './http-settings-cache.js';
@@ -246,5 +246,3 @@ export const HTTP_SETTINGS: SettingTable<HttpConfig> = {
     initial: false,
   },
 };
-
-export const HTTP_SETTING_NAMES = namesOf({ settings: HTTP_SETTINGS });

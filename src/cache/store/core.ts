@@ -50,7 +50,7 @@ export type Limits = Required<StoreLimits>;
 const MOST_META_BYTES = 1024 * 1024;
 const BLOCK = 4096;
 /** The log may hold a third more than what is alive in it, before maintenance.ts cleans it. */
-export const LOG_SLACK = 4 / 3;
+const LOG_SLACK = 4 / 3;
 
 /** The segment of a record that is not written yet: a number that no segment has. */
 const UNWRITTEN = 0xffffffff;

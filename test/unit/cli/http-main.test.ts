@@ -13,8 +13,9 @@ import { ConfigError } from '../../../src/errors.js';
 import { keyOf } from '../../../src/server/config-table.js';
 import type { HostPort } from '../../../src/server/config.js';
 import type { HttpConfig } from '../../../src/server/http-config.js';
-import { HTTP_SETTING_NAMES, HTTP_SETTINGS } from '../../../src/server/http-settings.js';
+import { HTTP_SETTINGS } from '../../../src/server/http-settings.js';
 import type { RunningServer, ServerOptions } from '../../../src/server/server-interface.js';
+import { HTTP_SETTING_NAMES } from '../../support/settings.js';
 import { SERVER } from '../proxy/origin-certificates.js';
 import { fakeEnvironment } from './fake-environment.js';
 

@@ -9,8 +9,9 @@ import { parseSettingsFile } from '../../../src/server/config-yaml.js';
 import { HTTP, loadHttpConfig } from '../../../src/server/http-config.js';
 import { CACHE_SETTINGS } from '../../../src/server/http-settings-cache.js';
 import { ORIGIN_SETTINGS } from '../../../src/server/http-settings-origin.js';
-import { HTTP_SETTING_NAMES, HTTP_SETTINGS } from '../../../src/server/http-settings.js';
+import { HTTP_SETTINGS } from '../../../src/server/http-settings.js';
 import { makeSite } from '../../../src/server/http-site.js';
+import { HTTP_SETTING_NAMES } from '../../support/settings.js';
 
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
 const manual = read('docs/splice-http.md');

@@ -2,9 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Metrics } from '../../../src/control/metrics.js';
-import { parseConfigFile } from '../../../src/server/config-file.js';
-import { keyOf, SETTING_NAMES, SETTINGS } from '../../../src/server/config-settings.js';
+import { SOCKS } from '../../../src/server/config.js';
+import { keyOf, SETTINGS } from '../../../src/server/config-settings.js';
+import { parseSettingsFile } from '../../../src/server/config-yaml.js';
 import { Rules } from '../../../src/socks/rules.js';
+import { SETTING_NAMES } from '../../support/settings.js';
 
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
 const manual = read('docs/splice-socks.md');
@@ -68,8 +70,9 @@ describe('examples', () => {
       SETTING_NAMES.map(keyOf).includes(key.slice(0, -1)) ? line.slice(2) : line,
     );
     expect(all).not.toBe(text);
-    for (const variant of [text, all]) expect(parseConfigFile(variant, 'splice-socks.yaml').mistakes).toEqual([]);
-    const { values } = parseConfigFile(text, 'splice-socks.yaml');
+    for (const variant of [text, all])
+      expect(parseSettingsFile(SOCKS, variant, 'splice-socks.yaml').mistakes).toEqual([]);
+    const { values } = parseSettingsFile(SOCKS, text, 'splice-socks.yaml');
     for (const [name, value] of Object.entries(values)) {
       if (name !== 'listen') expect(value, name).toEqual(SETTINGS[name as keyof typeof SETTINGS].initial);
     }

@@ -10,9 +10,10 @@ import type { SocksParts } from '../../../src/cli/socks-main.js';
 import { VERSION } from '../../../src/cli/version.js';
 import { askControl } from '../../../src/control/control-client.js';
 import { BackendUnavailableError, ConfigError } from '../../../src/errors.js';
-import { keyOf, SETTING_NAMES } from '../../../src/server/config-settings.js';
+import { keyOf } from '../../../src/server/config-settings.js';
 import type { HostPort } from '../../../src/server/config.js';
 import type { RunningServer, ServerOptions } from '../../../src/server/server-interface.js';
+import { SETTING_NAMES } from '../../support/settings.js';
 import { fakeEnvironment } from './fake-environment.js';
 
 let directory: string;

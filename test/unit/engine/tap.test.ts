@@ -419,7 +419,7 @@ test('descriptors whose connections have broken are no mistake: the parts say so
 describe('a request', () => {
   test('goes up while its answer comes down over the same two sockets', async () => {
     const [request, answer] = [bytesOf(BULK), bytesOf(BULK)];
-    const up = tap.receiveBody(bed.client, bed.upstream, { length: BULK });
+    const up = tap.relayBody(bed.client, bed.upstream, { length: BULK });
     const down = tap.relayBody(bed.upstream, bed.client, { length: BULK, file: files.file().fd });
     bed.caller.write(request);
     bed.server.write(answer);
@@ -432,7 +432,7 @@ describe('a request', () => {
   });
 
   test('whose origin stops reading and answers: the answer is there', async () => {
-    const up = tap.receiveBody(bed.client, bed.upstream, { length: 4 * BULK });
+    const up = tap.relayBody(bed.client, bed.upstream, { length: 4 * BULK });
     bed.caller.write(bytesOf(BULK));
     await settled(() => up.counters().delivered, 150);
     const down = tap.relayBody(bed.upstream, bed.client, { length: 3 });

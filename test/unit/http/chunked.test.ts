@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CHUNK_END, chunkHead, lastChunk, trailerSection } from '../../../src/http/chunked-encoder.js';
+import { CHUNK_END, chunkHead, lastChunk } from '../../../src/http/chunked-encoder.js';
 import { ChunkedDecoder, type ChunkedLimits, type ChunkedResult } from '../../../src/http/chunked.js';
 import { Fields } from '../../../src/http/head.js';
 import type { RefusalReason } from '../../../src/http/refusal.js';
@@ -171,8 +171,6 @@ describe('encoder', () => {
     expect(text(lastChunk())).toBe('0\r\n\r\n');
     const trailers = Fields.from([['X', 'y']]);
     expect(text(lastChunk(trailers))).toBe('0\r\nX: y\r\n\r\n');
-    expect(text(trailerSection(trailers))).toBe('X: y\r\n\r\n');
-    expect(text(trailerSection(Fields.EMPTY))).toBe('\r\n');
   });
 
   test.each([0, -1, 1.5, Number.NaN, 2 ** 53])('no chunk has %d bytes', (size) => {

@@ -8,7 +8,12 @@ import {
   passedThrough,
 } from '../../../src/http/forward.js';
 import { Fields, HTTP_1_0, HTTP_1_1, type RequestHead, type ResponseHead } from '../../../src/http/head.js';
-import { endToEnd } from '../../../src/http/hop-by-hop.js';
+import { hopByHop } from '../../../src/http/hop-by-hop.js';
+
+const endToEnd = (fields: Fields): Fields => {
+  const unwanted = hopByHop(fields);
+  return fields.filter((name) => !unwanted(name));
+};
 
 type Pairs = readonly (readonly [string, string])[];
 

@@ -2,11 +2,12 @@ import { resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ConfigError } from '../../../src/errors.js';
-import { parseConfigFile } from '../../../src/server/config-file.js';
-import { keyOf, SETTING_NAMES, SETTINGS } from '../../../src/server/config-settings.js';
+import { keyOf, SETTINGS } from '../../../src/server/config-settings.js';
+import { parseSettingsFile } from '../../../src/server/config-yaml.js';
 import { suggest } from '../../../src/server/config-suggest.js';
-import { changesThatNeedRestart, exposureMistake, loadConfig } from '../../../src/server/config.js';
+import { changesThatNeedRestart, exposureMistake, loadConfig, SOCKS } from '../../../src/server/config.js';
 import type { FlagValues } from '../../../src/server/config.js';
+import { SETTING_NAMES } from '../../support/settings.js';
 
 const FILE = '/etc/symsplice/splice-socks.yaml';
 
@@ -198,7 +199,7 @@ describe('mistakes in the file, with their line', () => {
           fc.array(word).map((words) => words.join('')),
         ),
         (text) => {
-          const result = parseConfigFile(text, FILE);
+          const result = parseSettingsFile(SOCKS, text, FILE);
           expect(result.mistakes.length > 0 || typeof result.values === 'object').toBe(true);
         },
       ),

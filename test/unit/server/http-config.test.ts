@@ -12,7 +12,8 @@ import {
 } from '../../../src/server/http-config.js';
 import type { HttpFlags } from '../../../src/server/http-config.js';
 import { defaultCacheDirectory } from '../../../src/server/http-cache-directory.js';
-import { HTTP_GROUPS, HTTP_SETTING_NAMES, HTTP_SETTINGS } from '../../../src/server/http-settings.js';
+import { HTTP_GROUPS, HTTP_SETTINGS } from '../../../src/server/http-settings.js';
+import { HTTP_SETTING_NAMES } from '../../support/settings.js';
 
 const FILE = '/etc/symsplice/splice-http.yaml';
 const ORIGIN = { origin: 'http://127.0.0.1:3000' };
