@@ -33,23 +33,24 @@ inline Napi::Value ThrowErrno(Napi::Env env, int error, const char* syscall) {
 // Calls JavaScript from an event of libuv's. What it throws becomes the process' uncaught
 // exception, as from any event: left pending, it would make every later call fail in silence.
 // In plain Node-API, because node-addon-api aborts the process when it cannot make an Error of
-// what it got, which is so in a worker that is being ended.
-inline void CallFromEvent(Napi::Env env, const Napi::FunctionReference& function,
+// what it got, which is so in a worker that is being ended. True when JavaScript returned.
+inline bool CallFromEvent(Napi::Env env, const Napi::FunctionReference& function,
                           const std::initializer_list<napi_value>& arguments,
                           const Napi::AsyncContext& context) {
   napi_value receiver;
   napi_value result;
   napi_value exception;
   bool thrown = false;
-  if (napi_create_object(env, &receiver) != napi_ok) return;
+  if (napi_create_object(env, &receiver) != napi_ok) return false;
   if (napi_make_callback(env, context, receiver, function.Value(), arguments.size(),
                          arguments.begin(), &result) == napi_ok) {
-    return;
+    return true;
   }
   if (napi_is_exception_pending(env, &thrown) == napi_ok && thrown &&
       napi_get_and_clear_last_exception(env, &exception) == napi_ok) {
     napi_fatal_exception(env, exception);
   }
+  return false;
 }
 
 inline Napi::Value ThrowType(Napi::Env env, const char* message) {

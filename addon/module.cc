@@ -4,6 +4,7 @@
 
 #include "bpf_loader.h"
 #include "growth.h"
+#include "handed_out.h"
 #include "packet/packet.h"
 #include "probe.h"
 #include "quota.h"
@@ -18,6 +19,7 @@ namespace {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("abiVersion", Napi::Number::New(env, SPLICE_ABI_VERSION));
+  symsplice::HandedOut::Init(env);
   symsplice::InitSocket(env, exports);
   symsplice::InitQuota(env, exports);
   symsplice::InitReactor(env, exports);

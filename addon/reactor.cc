@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "error.h"
+#include "handed_out.h"
 #include "socket.h"
 #include "splice/abi.h"
 
@@ -362,7 +363,9 @@ void Reactor::Deliver() {
   const auto count = static_cast<double>(count_);
   count_ = 0;
   bytes_used_ = 0;
-  CallFromEvent(Env(), on_batch_, {Napi::Number::New(Env(), count)}, *context_);
+  if (CallFromEvent(Env(), on_batch_, {Napi::Number::New(Env(), count)}, *context_)) {
+    HandedOut::Of(Env()).Returned();
+  }
 }
 
 void InitReactor(Napi::Env env, Napi::Object exports) { Reactor::Init(env, exports); }

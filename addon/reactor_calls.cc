@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "error.h"
+#include "handed_out.h"
 #include "packet/align.h"
 #include "reactor.h"
 #include "socket.h"
@@ -179,13 +180,14 @@ Napi::Value Reactor::Resume(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// take(slot) -> the descriptor, which belongs to the caller from now on.
+// take(slot) -> the descriptor, which belongs to the caller from now on; see handed_out.h.
 Napi::Value Reactor::Take(const Napi::CallbackInfo& info) {
   Slot* slot = At(info, Kind::kFree);
   if (slot == nullptr) return Napi::Number::New(info.Env(), -1);
   const int fd = slot->fd;
   epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
   Free(static_cast<int>(slot - slots_.data()));
+  HandedOut::Of(info.Env()).Give(fd);
   return Napi::Number::New(info.Env(), fd);
 }
 

@@ -9,6 +9,7 @@
 
 #include "arguments.h"
 #include "error.h"
+#include "handed_out.h"
 #include "packet/packet.h"
 #include "socket.h"
 
@@ -124,6 +125,7 @@ Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
     }
   }
   auto flow = std::make_unique<Flow>(id, client, upstream);
+  for (const int fd : {client, upstream}) HandedOut::Of(info.Env()).Received(fd);
   flow->idle_ms = static_cast<uint64_t>(info[2].As<Napi::Number>().Int64Value());
   if (bounded != 0) {
     flow->bounded = true;

@@ -14,6 +14,7 @@
 
 #include "address.h"
 #include "error.h"
+#include "handed_out.h"
 
 namespace symsplice {
 
@@ -111,9 +112,9 @@ Napi::Value Duplicate(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Close(const Napi::CallbackInfo& info) {
-  if (close(info[0].As<Napi::Number>().Int32Value()) < 0) {
-    return ThrowErrno(info.Env(), errno, "close");
-  }
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  HandedOut::Of(info.Env()).Received(fd);
+  if (close(fd) < 0) return ThrowErrno(info.Env(), errno, "close");
   return info.Env().Undefined();
 }
 
@@ -170,6 +171,7 @@ Napi::Value ConnectedStream(const Napi::CallbackInfo& info) {
 // reset(fd): closes with RST.
 Napi::Value Reset(const Napi::CallbackInfo& info) {
   const int fd = info[0].As<Napi::Number>().Int32Value();
+  HandedOut::Of(info.Env()).Received(fd);
   SetReset(fd);
   close(fd);
   return info.Env().Undefined();

@@ -9,6 +9,7 @@
 #include "arguments.h"
 #include "bpf_loader.h"
 #include "error.h"
+#include "handed_out.h"
 
 namespace symsplice {
 namespace {
@@ -90,6 +91,7 @@ Napi::Value Sockmap::Add(const Napi::CallbackInfo& info) {
   if (const int error = thread_->Add(std::move(flow)); error != 0) {
     return Napi::Number::New(info.Env(), -error);
   }
+  for (const int fd : {client, upstream}) HandedOut::Of(info.Env()).Received(fd);
   reports_->Hold();
   return Napi::Number::New(info.Env(), static_cast<double>(next_++));
 }
