@@ -5,6 +5,7 @@
 #include "bpf_loader.h"
 #include "growth.h"
 #include "handed_out.h"
+#include "module/kernel_module.h"
 #include "packet/packet.h"
 #include "probe.h"
 #include "quota.h"
@@ -29,6 +30,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   symsplice::InitBpfLoader(env, exports);
   symsplice::InitSockmap(env, exports);
   symsplice::InitPacket(env, exports);
+  symsplice::InitKernelModule(env, exports);
   symsplice::InitProbe(env, exports);
   return exports;
 }

@@ -53,7 +53,7 @@ void Reactor::Init(Napi::Env env, Napi::Object exports) {
                                          InstanceMethod<&Reactor::Listen>("listen"),
                                          InstanceMethod<&Reactor::Adopt>("adopt"),
                                          InstanceMethod<&Reactor::Connect>("connect"),
-                                         InstanceMethod<&Reactor::UsePacket>("usePacket"),
+                                         InstanceMethod<&Reactor::AlignWith>("alignWith"),
                                          InstanceMethod<&Reactor::Send>("send"),
                                          InstanceMethod<&Reactor::AwaitWritable>("awaitWritable"),
                                          InstanceMethod<&Reactor::Descriptor>("descriptor"),

@@ -12,10 +12,11 @@
 #include <uv.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "address.h"
-#include "packet/packet.h"
+#include "flow_table.h"
 #include "quota.h"
 
 namespace symsplice {
@@ -51,7 +52,7 @@ class Reactor : public Napi::ObjectWrap<Reactor> {
   Napi::Value Listen(const Napi::CallbackInfo& info);
   Napi::Value Adopt(const Napi::CallbackInfo& info);
   Napi::Value Connect(const Napi::CallbackInfo& info);
-  Napi::Value UsePacket(const Napi::CallbackInfo& info);
+  Napi::Value AlignWith(const Napi::CallbackInfo& info);
   Napi::Value Send(const Napi::CallbackInfo& info);
   Napi::Value AwaitWritable(const Napi::CallbackInfo& info);
   Napi::Value Descriptor(const Napi::CallbackInfo& info);
@@ -109,8 +110,7 @@ class Reactor : public Napi::ObjectWrap<Reactor> {
   Napi::Reference<Napi::TypedArray> bytes_reference_;
   Napi::ObjectReference quota_reference_;
   Quota* quota_ = nullptr;  // where the listeners take their seats; null: there is no limit
-  Napi::ObjectReference packet_reference_;
-  Packet* packet_ = nullptr;  // prepares connections whose client is named; null: nothing does
+  std::weak_ptr<FlowTable> table_;  // prepares connections whose client is named; gone: nothing does
   Napi::FunctionReference on_batch_;
   std::unique_ptr<Napi::AsyncContext> context_;
 };

@@ -9,9 +9,9 @@
 
 #include <cerrno>
 
+#include "align.h"
 #include "error.h"
 #include "handed_out.h"
-#include "packet/align.h"
 #include "reactor.h"
 #include "socket.h"
 
@@ -62,11 +62,10 @@ Napi::Value Reactor::Adopt(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), slot);
 }
 
-// usePacket(packet)
-Napi::Value Reactor::UsePacket(const Napi::CallbackInfo& info) {
-  packet_ = Packet::From(info[0]);
-  if (packet_ == nullptr) return ThrowType(info.Env(), "usePacket(packet: Packet)");
-  packet_reference_ = Napi::Persistent(info[0].As<Napi::Object>());
+// alignWith(flows)
+Napi::Value Reactor::AlignWith(const Napi::CallbackInfo& info) {
+  table_ = FlowTableOf(info[0]);
+  if (table_.expired()) return ThrowType(info.Env(), "alignWith(flows: Packet | KernelModule)");
   return info.Env().Undefined();
 }
 
@@ -79,8 +78,8 @@ Napi::Value Reactor::Connect(const Napi::CallbackInfo& info) {
     return Napi::Number::New(env, -EINVAL);
   }
   const int client = info[2].IsNumber() ? DescriptorOf(info[2]) : -1;
-  if (client >= 0 && packet_ != nullptr && packet_->table() != nullptr) {
-    const int fd = AlignAndConnect(packet_->table().get(), client, address, Prepare);
+  if (const auto table = client >= 0 ? table_.lock() : nullptr; table != nullptr) {
+    const int fd = AlignAndConnect(table.get(), client, address, Prepare);
     return Napi::Number::New(env, fd < 0 ? fd : Register(fd, Kind::kConnecting, EPOLLOUT | EPOLLET));
   }
   const int fd = socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

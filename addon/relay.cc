@@ -10,7 +10,6 @@
 #include "arguments.h"
 #include "error.h"
 #include "handed_out.h"
-#include "packet/packet.h"
 #include "socket.h"
 
 namespace symsplice {
@@ -38,7 +37,7 @@ void Relay::Init(Napi::Env env, Napi::Object exports) {
                                    }));
 }
 
-// new Relay({ threads, pipeSize, spliceAfter, packet?, packetAfterBytes?, packetAfterMs? },
+// new Relay({ threads, pipeSize, spliceAfter, kernel?, kernelAfterBytes?, kernelAfterMs? },
 //           onReports)
 Relay::Relay(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Relay>(info) {
   Napi::Env env = info.Env();
@@ -50,12 +49,12 @@ Relay::Relay(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Relay>(info) {
   const auto count = static_cast<size_t>(std::max(1.0, NumberOr(settings, "threads", 1)));
   settings_.pipe_size = static_cast<size_t>(NumberOr(settings, "pipeSize", 128 * 1024));
   settings_.splice_after = CountOrNever(NumberOr(settings, "spliceAfter", 64 * 1024));
-  if (!ReadPacket(env, settings)) return;
-  // Without a word from JavaScript the process goes: what packets carry goes on.
+  if (!ReadTransit(env, settings)) return;
+  // Without a word from JavaScript the process goes: what needs no socket goes on.
   reports_ = std::make_unique<ReportQueue>(env, info[1].As<Napi::Function>(),
                                            [this] { StopThreads(true); });
-  if (settings_.packet.table != nullptr) {
-    settings_.packet.owner = settings_.packet.table->Join(reports_.get());
+  if (settings_.transit.table != nullptr) {
+    settings_.transit.owner = settings_.transit.table->Join(reports_.get());
   }
   for (size_t i = 0; i < count; i++) {
     threads_.push_back(std::make_unique<RelayThread>(settings_, reports_.get()));
@@ -77,17 +76,16 @@ Relay::Relay(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Relay>(info) {
 }
 
 // False with an exception pending.
-bool Relay::ReadPacket(Napi::Env env, const Napi::Object& settings) {
-  const Napi::Value given = settings.Get("packet");
+bool Relay::ReadTransit(Napi::Env env, const Napi::Object& settings) {
+  const Napi::Value given = settings.Get("kernel");
   if (given.IsUndefined()) return true;
-  Packet* packet = Packet::From(given);
-  if (packet == nullptr || packet->table() == nullptr) {
-    ThrowType(env, "Relay: packet is no open Packet");
+  settings_.transit.table = FlowTableOf(given);
+  if (settings_.transit.table == nullptr) {
+    ThrowType(env, "Relay: kernel is no open Packet or KernelModule");
     return false;
   }
-  settings_.packet.table = packet->table();
-  settings_.packet.after_bytes = CountOrNever(NumberOr(settings, "packetAfterBytes", 64 * 1024));
-  settings_.packet.after_ms = CountOrNever(NumberOr(settings, "packetAfterMs", 100));
+  settings_.transit.after_bytes = CountOrNever(NumberOr(settings, "kernelAfterBytes", 64 * 1024));
+  settings_.transit.after_ms = CountOrNever(NumberOr(settings, "kernelAfterMs", 100));
   return true;
 }
 
@@ -150,9 +148,11 @@ Napi::Value Relay::Add(const Napi::CallbackInfo& info) {
     }
   }
   reports_->Hold();
-  const bool packets = settings_.packet.table != nullptr && bounded == 0;
-  if (packets) flow->packet = std::make_unique<Transit>(settings_.packet);
-  if (packets && settings_.packet.at_once()) {
+  const TransitPolicy& policy = settings_.transit;
+  if (policy.table != nullptr && bounded == 0) {
+    flow->transit = policy.table->Begin(policy, flow->client);
+  }
+  if (flow->transit != nullptr && policy.at_once()) {
     LeastLoaded()->Add(std::move(flow));
   } else {
     inline_->Add(std::move(flow));
@@ -170,8 +170,8 @@ Napi::Value Relay::Counters(const Napi::CallbackInfo& info) {
       (inline_->Counters(id, &words) ||
        std::any_of(threads_.begin(), threads_.end(),
                    [&](const auto& thread) { return thread->Counters(id, &words); }) ||
-       (settings_.packet.table != nullptr &&
-        settings_.packet.table->Counters(settings_.packet.owner, id, &words)));
+       (settings_.transit.table != nullptr &&
+        settings_.transit.table->Counters(settings_.transit.owner, id, &words)));
   if (found) std::copy_n(words.begin(), std::min(words.size(), out.ElementLength()), out.Data());
   return Napi::Boolean::New(info.Env(), found);
 }
@@ -180,12 +180,12 @@ Napi::Value Relay::Detail(const Napi::CallbackInfo& info) {
   const auto id = FlowIdOf(info[0]);
   auto out = info[1].As<Napi::Float64Array>();
   DetailWords words;
-  const PacketPolicy& packet = settings_.packet;
+  const TransitPolicy& policy = settings_.transit;
   const bool found =
-      packet.table != nullptr && !threads_.empty() && out.ElementLength() >= words.size() &&
+      policy.table != nullptr && !threads_.empty() && out.ElementLength() >= words.size() &&
       (std::any_of(threads_.begin(), threads_.end(),
                    [&](const auto& thread) { return thread->Detail(id, &words); }) ||
-       packet.table->Detail(packet.owner, id, &words));
+       policy.table->Detail(policy.owner, id, &words));
   if (found) std::copy(words.begin(), words.end(), out.Data());
   return Napi::Boolean::New(info.Env(), found);
 }
@@ -195,8 +195,8 @@ Napi::Value Relay::End(const Napi::CallbackInfo& info) {
   if (!threads_.empty() && !inline_->End(id)) {
     if (RelayThread* thread = ThreadWith(id)) {
       thread->End(id);
-    } else if (settings_.packet.table != nullptr) {
-      settings_.packet.table->End(settings_.packet.owner, id);
+    } else if (settings_.transit.table != nullptr) {
+      settings_.transit.table->End(settings_.transit.owner, id);
     }
   }
   return info.Env().Undefined();
@@ -216,9 +216,9 @@ uint32_t Relay::StopThreads(bool keep) {
   threads_.clear();
   // The janitor pushes, too.
   uint32_t kept = 0;
-  if (settings_.packet.table != nullptr) {
-    kept = settings_.packet.table->Leave(settings_.packet.owner, keep);
-    settings_.packet.table.reset();
+  if (settings_.transit.table != nullptr) {
+    kept = settings_.transit.table->Leave(settings_.transit.owner, keep);
+    settings_.transit.table.reset();
   }
   reports_.reset();
   return kept;

@@ -29,7 +29,7 @@ class Relay : public Napi::ObjectWrap<Relay> {
 
   RelayThread* LeastLoaded();
   RelayThread* ThreadWith(uint64_t id);
-  bool ReadPacket(Napi::Env env, const Napi::Object& settings);
+  bool ReadTransit(Napi::Env env, const Napi::Object& settings);
   // How many flows go on in the kernel.
   uint32_t StopThreads(bool keep);
 

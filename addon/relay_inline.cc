@@ -12,14 +12,14 @@ constexpr uint64_t kShortestSweepMs = 5;
 // Not 0: up to libuv 1.48 a timer that starts itself anew with 0 runs again before anything else
 // does, and JavaScript would get no turn while a flow is busy.
 constexpr uint64_t kSoonMs = 1;
-constexpr uint64_t kYoungMs = 100;  // older flows move on to a thread, if not sooner to packets
+constexpr uint64_t kYoungMs = 100;  // older flows move on to a thread, if not sooner to a table
 
 }  // namespace
 
 RelayInline::RelayInline(Napi::Env env, const RelaySettings& settings, ReportQueue* reports,
                          Grown grown)
     : loop_(settings, reports), reports_(reports), grown_(std::move(grown)), young_ms_(kYoungMs) {
-  if (settings.packet.table != nullptr) young_ms_ = std::min(kYoungMs, settings.packet.after_ms);
+  if (settings.transit.table != nullptr) young_ms_ = std::min(kYoungMs, settings.transit.after_ms);
   error_ = loop_.Open();
   if (error_ != 0) return;
   loop_.set_inline();

@@ -46,15 +46,15 @@ RelayLoop::RelayLoop(const RelaySettings& settings, ReportQueue* reports)
     : workspace_{nullptr, std::vector<uint8_t>(kBuffer), settings.splice_after},
       pipes_(settings.pipe_size, kPipesKept),
       reports_(reports),
-      policy_(settings.packet),
+      policy_(settings.transit),
       collected_(kEvents) {
   workspace_.pipes = &pipes_;
 }
 
 RelayLoop::~RelayLoop() {
   for (auto& [id, flow] : flows_) {
-    if (flow->packet != nullptr && flow->packet->installed()) {
-      flow->packet->Reset(flow->client, flow->upstream);
+    if (flow->transit != nullptr && flow->transit->installed()) {
+      flow->transit->Reset(flow->client, flow->upstream);
     } else {
       CloseSockets(*flow, SPLICE_CLOSE_ABORTED);
     }
@@ -89,15 +89,15 @@ bool RelayLoop::Counters(uint64_t id, FlowWords* out) {
           now > active ? static_cast<double>(now - active) : 0,
           0,
           0};
-  return flow.packet == nullptr || CountPacket(*flow.packet, out);
+  return flow.transit == nullptr || flow.transit->Count(out);
 }
 
 bool RelayLoop::Detail(uint64_t id, DetailWords* out) {
   std::lock_guard<std::mutex> lock(mutex_);
   const auto found = flows_.find(id);
-  if (found == flows_.end() || found->second->packet == nullptr) return false;
-  if (!found->second->packet->installed()) return false;
-  found->second->packet->Detail(out);
+  if (found == flows_.end() || found->second->transit == nullptr) return false;
+  if (!found->second->transit->installed()) return false;
+  found->second->transit->Detail(out);
   return true;
 }
 
@@ -126,8 +126,9 @@ void RelayLoop::Admit(Flow* flow) {
     Finish(flow, SPLICE_CLOSE_ERROR, errno);
     return;
   }
-  // Before a byte is moved: what is held in memory now is told to the packets as pending.
-  TryPacket(flow);
+  // Before a byte is moved: what is held in memory now is told to the table as pending.
+  TryTransit(flow);
+  if (flow->over) return;
   if (flow->up.pending() || flow->down.pending() || flow->bounded) {
     // What was left over at hand-over is written now; an empty bound is reached now. All else
     // epoll reports: a descriptor that is added is looked at anew.
@@ -203,7 +204,7 @@ void RelayLoop::Serve() {
     if (!flow->over && !flow->leaving) Work(flow);
   }
   turn_.clear();
-  PollPackets();
+  PollTransits();
   if (now_ms_ >= next_scan_ms_) ExpireIdle();
   Reap();
 }
@@ -222,9 +223,15 @@ bool RelayLoop::Reap() {
 }
 
 void RelayLoop::Work(Flow* flow) {
-  if (flow->packet != nullptr && flow->packet->ended()) {
-    Finish(flow, SPLICE_CLOSE_END, 0);
-    return;
+  if (flow->transit != nullptr && flow->transit->installed()) {
+    if (flow->transit->takes_sockets()) {
+      PayDebts(flow);
+      return;
+    }
+    if (flow->transit->ended()) {
+      Finish(flow, SPLICE_CLOSE_END, 0);
+      return;
+    }
   }
   const uint64_t before = flow->up.moved() + flow->down.moved();
   // A reply that belongs to no direction that moves goes before all else.
@@ -237,13 +244,13 @@ void RelayLoop::Work(Flow* flow) {
     flow->active_ms.store(now_ms_, std::memory_order_relaxed);
   }
   const uint64_t after = workspace_.splice_after;
-  const bool due = flow->packet != nullptr && flow->packet->young() &&
-                   flow->packet->Due(std::max(flow->up.moved(), flow->down.moved()), 0);
+  const bool due = flow->transit != nullptr && flow->transit->young() &&
+                   flow->transit->Due(std::max(flow->up.moved(), flow->down.moved()), 0);
   if (inline_ && !flow->leaving && (due || flow->up.grown(after) || flow->down.grown(after))) {
     flow->leaving = true;
     leaving_.push_back(flow);
   } else if (due && !inline_) {
-    InstallPacket(flow);
+    Install(flow);
   }
 }
 
@@ -307,10 +314,10 @@ void RelayLoop::Unwatch(Flow* flow) {
 }
 
 // Teardown. a) Nobody serves the flow any more: `over` is set, and its sockets leave the epoll
-// set. b) Its sockets close, see CloseSockets() and, for what packets carry, EndSockets(). c) The
+// set. b) Its sockets close, see CloseSockets() and, for what a table has, Transit::End(). c) The
 // report goes out, d) the memory at the end of the turn, when no collected event can point at it.
 void RelayLoop::Finish(Flow* flow, int reason, int error) {
-  if (flow->packet != nullptr && flow->packet->released()) {
+  if (flow->transit != nullptr && flow->transit->released()) {
     // What the socket says means nothing any more.
     GiveUpSockets(flow);
     if (reason == SPLICE_CLOSE_ABORTED) policy_.table->End(policy_.owner, flow->id);
@@ -319,14 +326,14 @@ void RelayLoop::Finish(Flow* flow, int reason, int error) {
   Report report{flow->id, reason, error, flow->up.moved(), flow->down.moved(),
                 static_cast<double>(now_ms_ - std::min(now_ms_, flow->started_ms))};
   Forget(flow);
-  if (flow->packet != nullptr && flow->packet->installed()) {
-    EndSockets(flow, &report);
+  if (flow->transit != nullptr && flow->transit->installed()) {
+    flow->transit->End(flow->client, flow->upstream, &report);
   } else {
     CloseSockets(*flow, reason);
   }
-  if (flow->packet != nullptr) {
-    report.packet_status = static_cast<int>(flow->packet->status());
-    report.packet_answer = flow->packet->answer();
+  if (flow->transit != nullptr) {
+    report.packet_status = static_cast<int>(flow->transit->status());
+    report.packet_answer = flow->transit->answer();
   }
   flow->state.store(SPLICE_FLOW_CLOSED, std::memory_order_relaxed);
   if (inline_) {

@@ -17,8 +17,8 @@
 #include <vector>
 
 #include "half.h"
-#include "packet/transit.h"
 #include "report_queue.h"
+#include "transit.h"
 
 namespace symsplice {
 
@@ -51,8 +51,8 @@ struct Flow {
   bool over = false;      // is on the finished list: do not touch again
   bool client_watched = false;    // is in the epoll set
   bool upstream_watched = false;
-  std::unique_ptr<Transit> packet;  // null: the pump carries it to its end
-  uint64_t poll_ms = 0;             // when `packet` is asked again; 0: it is not on the timers
+  std::unique_ptr<Transit> transit;  // null: the pump carries it to its end
+  uint64_t poll_ms = 0;              // when `transit` is asked again; 0: it is not on the timers
   // Read by the JavaScript thread.
   std::atomic<uint64_t> active_ms{0};
   std::atomic<int> state{0};  // enum splice_flow_state
@@ -61,7 +61,7 @@ struct Flow {
 struct RelaySettings {
   size_t pipe_size;       // bytes asked of each pipe
   uint64_t splice_after;  // bytes of a direction before splice(2)
-  PacketPolicy packet;    // which flows the packet backend takes over
+  TransitPolicy transit;  // which flows a table takes over
 };
 
 class RelayLoop {
@@ -78,9 +78,9 @@ class RelayLoop {
 
   // Any thread: the flow is known, and found by Counters(). Admit() must follow in the loop's.
   Flow* Insert(std::unique_ptr<Flow> flow);
-  // False when the flow is gone, or has been given up to packets.
+  // False when the flow is gone, or has been given up to a table.
   bool Counters(uint64_t id, FlowWords* out);
-  // False also when no packet carries the flow.
+  // False also when no table carries the flow.
   bool Detail(uint64_t id, DetailWords* out);
   bool Has(uint64_t id);
   size_t size() const { return size_.load(std::memory_order_relaxed); }
@@ -89,7 +89,7 @@ class RelayLoop {
 
   // Begins to carry a flow that was inserted.
   void Admit(Flow* flow);
-  // Ends a flow by RST to both sides, also when it has gone from this thread to packets meanwhile;
+  // Ends a flow by RST to both sides, also when it has gone from this thread to a table meanwhile;
   // false when it is not here.
   bool End(uint64_t id);
   // One wait and all that follows from it. `wake` is called when the descriptor that the caller
@@ -122,19 +122,17 @@ class RelayLoop {
   void Finish(Flow* flow, int reason, int error);
   void ExpireIdle();
 
-  // relay_packet.cc: flows on their way from the pump to packets.
-  void TryPacket(Flow* flow);
-  void InstallPacket(Flow* flow);
-  void PollPackets();
-  void StepPacket(Flow* flow);
+  // relay_transit.cc: flows on their way from the pump to a table.
+  void TryTransit(Flow* flow);
+  void Install(Flow* flow);
+  void PayDebts(Flow* flow);
+  void PollTransits();
+  void StepTransit(Flow* flow);
   static bool RelayedStill(Flow* flow);
   uint64_t IdleSince(const Flow& flow) const;
-  // Any thread.
-  static bool CountPacket(const Transit& packet, FlowWords* out);
   void GiveUpSockets(Flow* flow);
   void Arm(Flow* flow, uint64_t due_ms);
   void Forget(Flow* flow);
-  void EndSockets(Flow* flow, Report* report);
 
   static constexpr int kEvents = 256;
 
@@ -142,12 +140,12 @@ class RelayLoop {
   PipePool pipes_;
   ReportQueue* reports_;
   int epoll_ = -1;
-  const PacketPolicy& policy_;
+  const TransitPolicy& policy_;
   bool inline_ = false;
   std::atomic<size_t> size_{0};
   uint64_t now_ms_ = 0;
   uint64_t next_scan_ms_ = UINT64_MAX;  // never
-  std::set<std::pair<uint64_t, Flow*>> timers_;  // whose packets are to be asked, and when
+  std::set<std::pair<uint64_t, Flow*>> timers_;  // whose transits are to be asked, and when
 
   std::mutex mutex_;  // guards the map, not the flows in it
   std::unordered_map<uint64_t, std::unique_ptr<Flow>> flows_;

@@ -16,7 +16,7 @@ get_filename_component(uv_include "${SPLICE_UV_H}" DIRECTORY)
 
 file(GLOB addon_sources CONFIGURE_DEPENDS
   "${CMAKE_CURRENT_SOURCE_DIR}/addon/*.cc" "${CMAKE_CURRENT_SOURCE_DIR}/addon/elf/*.cc"
-  "${CMAKE_CURRENT_SOURCE_DIR}/addon/packet/*.cc")
+  "${CMAKE_CURRENT_SOURCE_DIR}/addon/module/*.cc" "${CMAKE_CURRENT_SOURCE_DIR}/addon/packet/*.cc")
 add_library(symsplice SHARED ${addon_sources})
 set_target_properties(symsplice PROPERTIES
   PREFIX "" SUFFIX ".node"
@@ -25,7 +25,8 @@ set_target_properties(symsplice PROPERTIES
 target_compile_definitions(symsplice PRIVATE
   NAPI_VERSION=8 NAPI_DISABLE_CPP_EXCEPTIONS NODE_ADDON_API_DISABLE_DEPRECATED _GNU_SOURCE)
 target_include_directories(symsplice PRIVATE
-  "${CMAKE_CURRENT_SOURCE_DIR}/addon" "${CMAKE_CURRENT_SOURCE_DIR}/include")
+  "${CMAKE_CURRENT_SOURCE_DIR}/addon" "${CMAKE_CURRENT_SOURCE_DIR}/include"
+  "${CMAKE_CURRENT_SOURCE_DIR}/kernel")
 # Last and as system headers: Node's directory also holds a node_api.h, which must not win.
 target_include_directories(symsplice SYSTEM PRIVATE ${CMAKE_JS_INC} ${SPLICE_LIBELF_INCLUDE})
 target_compile_options(symsplice PRIVATE ${SPLICE_WARNINGS} -O2 "SHELL:-idirafter ${uv_include}")

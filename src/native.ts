@@ -43,12 +43,12 @@ export interface Reactor {
   adopt(fd: number): number;
   /**
    * Begins to connect; `host` is an address literal. A negative errno when it failed at once.
-   * @param client the slot of the connection for which this one is made: with {@link usePacket} it gets a source port
-   * of the packet backend's, and offers what the client's connection has
+   * @param client the slot of the connection for which this one is made: with {@link alignWith} it gets a source port
+   * of the backend's, and offers what the client's connection has
    */
   connect(host: string, port: number, client?: number): number;
-  /** Connections that name their client are prepared for the packet backend from now on. */
-  usePacket(packet: Packet): void;
+  /** Connections that name their client are prepared for the packet or module backend from now on. */
+  alignWith(flows: KernelFlows): void;
   /** Bytes, of both together, that the kernel took at once; or a negative errno (`-EAGAIN`: none for now). */
   send(slot: number, bytes: Uint8Array, more?: Uint8Array): number;
   /** After a send that was short: `WRITABLE` comes, once, when the kernel takes bytes again. */
@@ -108,14 +108,14 @@ export const BOUNDED = { none: 0, up: 1, down: 2 } as const;
 
 /**
  * Numbers of a report: id, close reason, errno, bytes up, bytes down, duration in ms, a {@link PACKET_STATUS} and the
- * packet backend's latest answer.
+ * latest answer of the packet or module backend.
  */
 export const REPORT_WORDS = 8;
 
-/** How far the packet backend has come with a flow; `young` also where there is none. */
+/** How far the packet or module backend has come with a flow; `young` also where there is neither. */
 export const PACKET_STATUS = { young: 0, transit: 1, released: 2, refused: 3 } as const;
 
-/** Answers that the addon gives itself, beside those of the BPF program (`PACKET_ANSWERS` of abi.gen.ts). */
+/** Answers that the addon gives itself, beside those of the kernel (`PACKET_ANSWER` of abi.gen.ts). */
 export const PACKET_ANSWERS_NATIVE = {
   /** The server's connection does not come from a source port of ours. */
   FOREIGN_PORT: 100,
@@ -125,6 +125,10 @@ export const PACKET_ANSWERS_NATIVE = {
   NOT_SEEN: 102,
   /** The test run of `control` failed; the process lacks a privilege or memory. */
   CONTROL_FAILED: 103,
+  /** The kernel module could not be asked, or did not understand. */
+  MODULE_FAILED: 104,
+  /** A connection of another network namespace than the one the module was asked in. */
+  OTHER_NAMESPACE: 105,
 } as const;
 
 /** Stages splice to teardown of the `splice` backend: threads that move bytes by splice(2). */
@@ -153,10 +157,10 @@ export interface Relay {
   ): number;
   /**
    * Fills `out` (bytes up, bytes down, state, ms since the last byte; where it has room for six also a
-   * {@link PACKET_STATUS} and the packet backend's latest answer); false when the flow is gone.
+   * {@link PACKET_STATUS} and the latest answer of the packet or module backend); false when the flow is gone.
    */
   counters(id: number, out: Float64Array): boolean;
-  /** Fills `out` as {@link Packet.detail} does; false when no packet carries the flow. */
+  /** Fills `out` as {@link KernelFlows.detail} does; false while neither packet nor module backend carries the flow. */
   detail(id: number, out: Float64Array): boolean;
   /** Ends a flow by RST to both sides. */
   end(id: number): void;
@@ -168,11 +172,11 @@ export interface Relay {
 }
 
 export interface RelaySettings {
-  /** Installs flows in the packet backend once they are due: after so many bytes of a direction, or so old. */
-  packet?: Packet;
-  /** 0 with `packetAfterMs` 0: at once. */
-  packetAfterBytes?: number;
-  packetAfterMs?: number;
+  /** Gives flows over to the packet or module backend once they are due: after so many bytes of a direction, or so old. */
+  kernel?: KernelFlows;
+  /** 0 with `kernelAfterMs` 0: at once. */
+  kernelAfterBytes?: number;
+  kernelAfterMs?: number;
   /** Relay threads. */
   threads: number;
   /** Bytes asked of every pipe; above fs.pipe-max-size the kernel gives less. */
@@ -272,7 +276,7 @@ export interface Tap {
   stop(): void;
 }
 
-/** Words that {@link Packet.detail} fills; pairs are client's, server's. */
+/** Words that {@link KernelFlows.detail} fills; pairs are client's, server's. */
 export const PACKET_DETAIL = {
   slot: 0,
   phase: 1,
@@ -303,7 +307,7 @@ export interface PacketSettings {
 
 /** A flow that another process left in the kernel. Addresses in the reactor's encoding. */
 export interface AdoptedFlow {
-  /** For {@link Packet.counters}, {@link Packet.end} and the reports; not a number of any Relay. */
+  /** For {@link KernelFlows.counters}, {@link KernelFlows.end} and the reports; not a number of any Relay. */
   id: number;
   client: Uint8Array;
   server: Uint8Array;
@@ -342,29 +346,16 @@ export interface PacketUsage {
 }
 
 /**
- * The packet backend's data plane: one a process, shared by all Packets of it in whatever thread; the first opens it.
- * It outlives the process, and the next one adopts it. Calls are for the thread that made the object.
+ * What the packet and module backends have in common: flows that need no process, and the connections that will become
+ * such. One a process, shared by all objects of it in whatever thread. Calls are for the thread that made the object.
  */
-export interface Packet {
-  /** Watches an interface, with or without Ethernet header. Again: no harm. @throws an {@link ErrnoException} */
-  attach(ifindex: number, ethernet: boolean): void;
-  /** Watches it no more; flows over it go dumb. */
-  detach(ifindex: number): void;
-  /** Interfaces that are watched, by index. */
-  interfaces(): number[];
-  /** Claims the flows that an earlier process left and nobody has claimed; their ends come as reports of this object. */
-  adopt(idleMs: number): PacketAdoption;
+export interface KernelFlows {
   /** As {@link Relay.counters}, for adopted flows. */
   counters(id: number, out: Float64Array): boolean;
   /** Fills `out` by {@link PACKET_DETAIL}, for adopted flows. */
   detail(id: number, out: Float64Array): boolean;
   /** Ends an adopted flow by RST to both sides. */
   end(id: number): void;
-  /** Segments by `enum splice_packet_counter`, since the maps were made. */
-  exits(): number[];
-  /** Transitions of the state machine taken, by `SPLICE_EDGE`. */
-  edges(): number[];
-  usage(): PacketUsage;
   /** A source port for a connection to `host` (a literal); 0 when none is free. Bind with SO_REUSEADDR. */
   sourcePort(host: string, port: number): number;
   /**
@@ -377,10 +368,84 @@ export interface Packet {
    * when there is none: EADDRINUSE when no port is free.
    */
   socket(client: number, host: string, port: number): number;
+}
+
+/**
+ * The packet backend's data plane; the first object of the process opens it. It outlives the process, and the next one
+ * adopts it.
+ */
+export interface Packet extends KernelFlows {
+  /** Watches an interface, with or without Ethernet header. Again: no harm. @throws an {@link ErrnoException} */
+  attach(ifindex: number, ethernet: boolean): void;
+  /** Watches it no more; flows over it go dumb. */
+  detach(ifindex: number): void;
+  /** Interfaces that are watched, by index. */
+  interfaces(): number[];
+  /** Claims the flows that an earlier process left and nobody has claimed; their ends come as reports of this object. */
+  adopt(idleMs: number): PacketAdoption;
+  /** Segments by `enum splice_packet_counter`, since the maps were made. */
+  exits(): number[];
+  /** Transitions of the state machine taken, by `SPLICE_EDGE`. */
+  edges(): number[];
+  usage(): PacketUsage;
   /**
    * Takes this handle off. The last one of the process also takes the data plane off the host, unless `keep` and
    * flows are left in the kernel; returns how many those are.
    */
+  close(keep: boolean): number;
+}
+
+export interface ModuleSettings {
+  /** Source ports of upstream connections, first and last. */
+  portLow: number;
+  portHigh: number;
+  /** Every flow goes to the module as soon as it begins: what its peers send waits for that from the intent on. */
+  atOnce: boolean;
+}
+
+/** What the kernel module says to anybody who asks. */
+export interface ModuleStatus {
+  /** 0, or a negative errno: -ENOENT, it is not loaded. The rest is 0 then. */
+  error: number;
+  /** 0, or a negative errno: -EPERM, this process may not use it. */
+  permitted: number;
+  abi: number;
+  /** Flows of this network namespace. */
+  flows: number;
+}
+
+export interface ModuleStats {
+  /** By `enum splice_packet_counter`, since the module was loaded. */
+  counters: number[];
+  /** By `SPLICE_EDGE`. */
+  edges: number[];
+  /** By `enum symsplice_counter`. */
+  more: number[];
+}
+
+export interface ModuleUsage {
+  /** Flows of this network namespace by phase. */
+  transit: number;
+  released: number;
+  ended: number;
+  /** Source ports of ours that flows in the kernel hold. */
+  ports: number;
+  /** Of the whole process: flows that were due and could not go over. */
+  refused: number;
+}
+
+/** The kernel module as one engine sees it. Its flows outlive the process, and the next one adopts them. */
+export interface KernelModule extends KernelFlows {
+  /** init_splice(), for a listening descriptor: 0, or a negative errno. */
+  init(listener: number): number;
+  /** A connection that {@link intend} or {@link socket} was told of is not spliced: what has waited goes to its socket. */
+  cancel(client: number): void;
+  /** Claims the flows that an earlier process left and nobody has claimed; their ends come as reports of this object. */
+  adopt(): AdoptedFlow[];
+  /** @throws an {@link ErrnoException} */
+  stats(): ModuleStats;
+  usage(): ModuleUsage;
+  /** Takes this handle off; with `keep`, flows go on in the kernel: returns how many. */
   close(keep: boolean): number;
 }
 
@@ -425,9 +490,18 @@ export interface Native {
   /**
    * `object`: the bytes of packet.bpf.o. Adopts the data plane that an earlier process left, when it is of the same
    * build. Throws as `BpfObject` does (code, errno, program, log); EBUSY: another process of this network namespace
-   * has the packet backend.
+   * has the packet or module backend.
    */
   Packet: new (object: Uint8Array, settings: PacketSettings, onReports: (words: Float64Array) => void) => Packet;
+  /** What the kernel module says of itself. Loads it where it is installed and not loaded. */
+  moduleStatus(): ModuleStatus;
+  /**
+   * Throws an {@link ErrnoException}: ENOENT, it is not loaded; EBUSY, a process has the packet or module backend of
+   * this network namespace, and `holder` says which.
+   */
+  KernelModule: new (settings: ModuleSettings, onReports: (words: Float64Array) => void) => KernelModule;
+  /** Resets all flows of this network namespace; how many there were. @throws as the constructor */
+  moduleAbort(): number;
   /** Resets all flows of data planes left on this host, and removes every filter. EBUSY: a living process has one. */
   packetUninstall(pinDirectory?: string): PacketRemains;
 }

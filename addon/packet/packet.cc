@@ -1,21 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "packet/packet.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <utility>
 
-#include "address.h"
 #include "arguments.h"
 #include "bpf_loader.h"
 #include "error.h"
-#include "packet/align.h"
-#include "packet/keys.h"
-#include "socket.h"
+#include "flow_calls.h"
 
 namespace symsplice {
 namespace {
@@ -37,26 +30,6 @@ bool ReadSettings(const Napi::Object& object, PacketSettings* out) {
          number("portLow", 1, 65535, &out->port_low) &&
          number("portHigh", out->port_low, 65535, &out->port_high) &&
          number("timeWaitMs", 0, 1e9, &out->time_wait_ms);
-}
-
-Napi::Value Encoded(Napi::Env env, const Address& address) {
-  uint8_t encoded[kMaxEncodedAddress];
-  return Napi::Buffer<uint8_t>::Copy(env, encoded, EncodeAddress(address, encoded));
-}
-
-Napi::Array Numbers(Napi::Env env, const auto& values) {
-  Napi::Array out = Napi::Array::New(env, values.size());
-  uint32_t i = 0;
-  for (const auto value : values) {
-    out.Set(i++, Napi::Number::New(env, static_cast<double>(value)));
-  }
-  return out;
-}
-
-bool ReadAddress(const Napi::CallbackInfo& info, size_t at, Address* out) {
-  return info.Length() > at + 1 && info[at].IsString() && info[at + 1].IsNumber() &&
-         ParseAddress(info[at].As<Napi::String>().Utf8Value(),
-                      static_cast<uint16_t>(info[at + 1].As<Napi::Number>().Uint32Value()), out);
 }
 
 // packetUninstall(pinDirectory?) -> { filters, flows }
@@ -122,15 +95,10 @@ Packet* Packet::From(const Napi::Value& value) {
   return Unwrap(value.As<Napi::Object>());
 }
 
-bool Packet::Usable(Napi::Env env) const {
-  if (table_ == nullptr) ThrowErrno(env, EBADF, "packet");
-  return table_ != nullptr;
-}
-
 // attach(ifindex, ethernet)
 Napi::Value Packet::Attach(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  if (!Usable(env)) return env.Undefined();
+  if (!IsOpen(env, table_.get())) return env.Undefined();
   const int error = table_->plane().Attach(info[0].As<Napi::Number>().Int32Value(),
                                            info[1].ToBoolean().Value());
   return error != 0 ? ThrowErrno(env, error, "tc") : env.Undefined();
@@ -138,34 +106,28 @@ Napi::Value Packet::Attach(const Napi::CallbackInfo& info) {
 
 // detach(ifindex)
 Napi::Value Packet::Detach(const Napi::CallbackInfo& info) {
-  if (!Usable(info.Env())) return info.Env().Undefined();
+  if (!IsOpen(info.Env(), table_.get())) return info.Env().Undefined();
   table_->plane().Detach(info[0].As<Napi::Number>().Int32Value());
   return info.Env().Undefined();
 }
 
 // interfaces() -> number[]
 Napi::Value Packet::Interfaces(const Napi::CallbackInfo& info) {
-  if (!Usable(info.Env())) return info.Env().Undefined();
-  return Numbers(info.Env(), table_->plane().interfaces());
+  if (!IsOpen(info.Env(), table_.get())) return info.Env().Undefined();
+  return NumbersOf(info.Env(), table_->plane().interfaces());
 }
 
 // adopt(idleMs) -> { flows, foreign }
 Napi::Value Packet::Adopt(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  if (!Usable(env)) return env.Undefined();
+  if (!IsOpen(env, table_.get())) return env.Undefined();
   const auto idle_ms = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
   Napi::Array flows = Napi::Array::New(env);
   for (const PacketTable::Adopted& adopted : table_->Adopt(owner_, idle_ms, &next_)) {
     reports_->Hold();
     const splice_flow_slot& slot = table_->slot(adopted.slot);
-    Napi::Object flow = Napi::Object::New(env);
-    flow.Set("id", Napi::Number::New(env, static_cast<double>(adopted.id)));
-    flow.Set("client", Encoded(env, RemoteOf(slot.leg[SPLICE_CLIENT].key)));
-    flow.Set("server", Encoded(env, RemoteOf(slot.leg[SPLICE_SERVER].key)));
-    flow.Set("clientLocal", Encoded(env, LocalOf(slot.leg[SPLICE_CLIENT].key)));
-    flow.Set("serverLocal", Encoded(env, LocalOf(slot.leg[SPLICE_SERVER].key)));
-    flow.Set("ageMs", Napi::Number::New(env, static_cast<double>(adopted.age_ms)));
-    flows.Set(flows.Length(), flow);
+    flows.Set(flows.Length(), AdoptedFlow(env, adopted.id, slot.leg[SPLICE_CLIENT].key,
+                                          slot.leg[SPLICE_SERVER].key, adopted.age_ms));
   }
   Napi::Array foreign = Napi::Array::New(env);
   for (const PacketTable::Foreign& plane : table_->ForeignPlanes()) {
@@ -181,48 +143,34 @@ Napi::Value Packet::Adopt(const Napi::CallbackInfo& info) {
   return out;
 }
 
-// counters(id, out: Float64Array of 6) -> false when the flow is gone
 Napi::Value Packet::Counters(const Napi::CallbackInfo& info) {
-  auto out = info[1].As<Napi::Float64Array>();
-  FlowWords words;
-  const bool found = table_ != nullptr && out.ElementLength() >= words.size() &&
-                     table_->Counters(owner_, FlowIdOf(info[0]), &words);
-  if (found) std::copy(words.begin(), words.end(), out.Data());
-  return Napi::Boolean::New(info.Env(), found);
+  return CallCounters(info, table_.get(), owner_);
 }
 
-// detail(id, out: Float64Array of 14) -> false when the flow is gone
 Napi::Value Packet::Detail(const Napi::CallbackInfo& info) {
-  auto out = info[1].As<Napi::Float64Array>();
-  DetailWords words;
-  const bool found = table_ != nullptr && out.ElementLength() >= words.size() &&
-                     table_->Detail(owner_, FlowIdOf(info[0]), &words);
-  if (found) std::copy(words.begin(), words.end(), out.Data());
-  return Napi::Boolean::New(info.Env(), found);
+  return CallDetail(info, table_.get(), owner_);
 }
 
-// end(id)
 Napi::Value Packet::End(const Napi::CallbackInfo& info) {
-  if (table_ != nullptr) table_->End(owner_, FlowIdOf(info[0]));
-  return info.Env().Undefined();
+  return CallEnd(info, table_.get(), owner_);
 }
 
 // exits() -> number[]
 Napi::Value Packet::Exits(const Napi::CallbackInfo& info) {
-  if (!Usable(info.Env())) return info.Env().Undefined();
-  return Numbers(info.Env(), table_->plane().Counters());
+  if (!IsOpen(info.Env(), table_.get())) return info.Env().Undefined();
+  return NumbersOf(info.Env(), table_->plane().Counters());
 }
 
 // edges() -> number[]
 Napi::Value Packet::Edges(const Napi::CallbackInfo& info) {
-  if (!Usable(info.Env())) return info.Env().Undefined();
-  return Numbers(info.Env(), table_->plane().Edges());
+  if (!IsOpen(info.Env(), table_.get())) return info.Env().Undefined();
+  return NumbersOf(info.Env(), table_->plane().Edges());
 }
 
 // usage() -> PacketUsage
 Napi::Value Packet::Usage(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  if (!Usable(env)) return env.Undefined();
+  if (!IsOpen(env, table_.get())) return env.Undefined();
   const PacketTable::Usage usage = table_->GetUsage();
   Napi::Object out = Napi::Object::New(env);
   out.Set("maxFlows", usage.max_flows);
@@ -235,42 +183,16 @@ Napi::Value Packet::Usage(const Napi::CallbackInfo& info) {
   return out;
 }
 
-// sourcePort(host, port) -> port, 0 when none is free
 Napi::Value Packet::SourcePort(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Address destination;
-  if (!Usable(env)) return env.Undefined();
-  if (!ReadAddress(info, 0, &destination)) return ThrowErrno(env, EINVAL, "sourcePort");
-  splice_key key{};
-  MapAddress(destination, key.remote, &key.remote_port);
-  return Napi::Number::New(env, table_->NextPort(key));
+  return CallSourcePort(info, table_.get());
 }
 
-// intend(client, upstream, host, port) -> port, 0 when there is none
 Napi::Value Packet::Intend(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Address destination;
-  if (!Usable(env)) return env.Undefined();
-  if (!ReadAddress(info, 2, &destination)) return ThrowErrno(env, EINVAL, "intend");
-  const int port = Align(table_.get(), info[0].As<Napi::Number>().Int32Value(),
-                         info[1].As<Napi::Number>().Int32Value(), destination);
-  return Napi::Number::New(env, std::max(port, 0));
+  return CallIntend(info, table_.get());
 }
 
-// socket(client, host, port) -> descriptor, or a negative errno
 Napi::Value Packet::Socket(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Address destination;
-  if (!Usable(env)) return env.Undefined();
-  if (!ReadAddress(info, 1, &destination)) return Napi::Number::New(env, -EINVAL);
-  const int fd = socket(destination.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return Napi::Number::New(env, -errno);
-  const int port = Align(table_.get(), info[0].As<Napi::Number>().Int32Value(), fd, destination);
-  if (port <= 0) {
-    close(fd);
-    return Napi::Number::New(env, port < 0 ? port : -EADDRINUSE);
-  }
-  return Napi::Number::New(env, fd);
+  return CallSocket(info, table_.get());
 }
 
 // close(keep) -> how many flows go on in the kernel; may be called again

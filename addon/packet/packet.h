@@ -38,8 +38,6 @@ class Packet : public Napi::ObjectWrap<Packet> {
   Napi::Value Socket(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 
-  // False, with an exception pending, once closed.
-  bool Usable(Napi::Env env) const;
   uint32_t Shut(bool keep);
 
   std::unique_ptr<ReportQueue> reports_;

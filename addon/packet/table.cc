@@ -13,6 +13,7 @@
 
 #include "packet/janitor.h"
 #include "packet/raw_segment.h"
+#include "packet/packet_transit.h"
 
 namespace symsplice {
 namespace {
@@ -139,7 +140,7 @@ void PacketTable::HoldPort(uint32_t slot) {
   ports_.Hold(this->slot(slot).leg[SPLICE_SERVER].key);
 }
 
-PacketTable::Installed PacketTable::Install(const Ownership& ownership, const Pair& pair) {
+PacketTable::Installed PacketTable::Install(const Ownership& ownership, const TransitPair& pair) {
   Leg client;
   Leg server;
   if (!LegOf(pair.client, &client)) return {SPLICE_ANSWER_NO_CLIENT, 0};
@@ -249,6 +250,14 @@ uint16_t PacketTable::NextPort(const splice_key& destination) {
 void PacketTable::RestPorts(const splice_key& destination) {
   std::lock_guard<std::mutex> lock(mutex_);
   ports_.Rest(destination, NowMs());
+}
+
+void PacketTable::Intend(int, int, const splice_key& key, uint32_t lacks) {
+  plane_->Intend(key, lacks);
+}
+
+std::unique_ptr<Transit> PacketTable::Begin(const TransitPolicy& policy, int) {
+  return std::make_unique<PacketTransit>(policy, this);
 }
 
 PacketTable::Usage PacketTable::GetUsage() {

@@ -11,7 +11,6 @@
 // its own flow's steps (Advance, Cancel) without: nobody else touches the slot of a flow in transit.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -21,12 +20,15 @@
 #include <unordered_map>
 #include <vector>
 
+#include "flow_table.h"
 #include "packet/keys.h"
 #include "packet/plane.h"
 #include "packet/ports.h"
 #include "packet/vigil.h"
 #include "report_queue.h"
+#include "right.h"
 #include "splice/packet.h"
+#include "transit.h"
 
 namespace symsplice {
 
@@ -40,30 +42,7 @@ struct PacketSettings {
   std::string pin_parent = {};  // see pins.h
 };
 
-// Answers of our own, beside enum splice_packet_answer; src/native.ts names them, too.
-enum PacketAnswer : int {
-  kForeignPort = 100,
-  kFamilies = 101,
-  kNotSeen = 102,
-  kControlFailed = 103,
-};
-
-// How far the backend has come with a flow, for JavaScript.
-enum class PacketStatus : int { kYoung = 0, kTransit = 1, kReleased = 2, kRefused = 3 };
-
-// What JavaScript asks about a flow: see Relay.counters and Packet.detail in src/native.ts.
-using FlowWords = std::array<double, 6>;
-using DetailWords = std::array<double, 14>;
-
-// Whoever has a flow: which queue hears of its end, under which number.
-struct Ownership {
-  uint32_t owner = 0;
-  uint64_t id = 0;
-  uint64_t started_ms = 0;
-  uint64_t idle_ms = 0;  // 0: never
-};
-
-class PacketTable {
+class PacketTable : public FlowTable {
  public:
   // The process' table, with one handle more; opened when there is none.
   static BpfResult Open(std::span<const uint8_t> bytes, const PacketSettings& settings,
@@ -78,32 +57,26 @@ class PacketTable {
     uint32_t flows;
   };
   static BpfResult Uninstall(const std::string& pin_parent, Removed* out);
-  ~PacketTable();
+  ~PacketTable() override;
   PacketTable(const PacketTable&) = delete;
   PacketTable& operator=(const PacketTable&) = delete;
 
-  // Owners. `queue` may be used until Leave().
-  uint32_t Join(ReportQueue* queue);
-  // Flows in the kernel lose their owner (`keep`), or end by RST, without a report. How many go on.
-  uint32_t Leave(uint32_t owner, bool keep);
+  uint32_t Join(ReportQueue* queue) override;
+  uint32_t Leave(uint32_t owner, bool keep) override;
+  bool Counters(uint32_t owner, uint64_t id, FlowWords* out) override;
+  bool Detail(uint32_t owner, uint64_t id, DetailWords* out) override;
+  bool End(uint32_t owner, uint64_t id) override;
+  uint16_t NextPort(const splice_key& destination) override;
+  void RestPorts(const splice_key& destination) override;
+  void Intend(int client, int upstream, const splice_key& key, uint32_t lacks) override;
+  std::unique_ptr<Transit> Begin(const TransitPolicy& policy, int client) override;
 
-  // Flows of an owner that have no socket; false when it has none of that number.
-  bool Counters(uint32_t owner, uint64_t id, FlowWords* out);
-  bool Detail(uint32_t owner, uint64_t id, DetailWords* out);
-  bool End(uint32_t owner, uint64_t id);
-
-  // Stage splice, for transit.h. A slot number, or a negative answer.
+  // Stage splice, for packet/packet_transit.h. A slot number, or why there is none.
   struct Installed {
     int answer;
     uint32_t slot;
   };
-  struct Pair {
-    int client;
-    int upstream;
-    uint64_t bytes[2];     // of each side's stream, read so far
-    uint32_t pending[2];   // in user memory: see splice_packet_request
-  };
-  Installed Install(const Ownership& ownership, const Pair& pair);
+  Installed Install(const Ownership& ownership, const TransitPair& pair);
   int Advance(uint32_t slot);
   int Cancel(uint32_t slot);
   // No socket is needed any more: the janitor has the flow, and closes them without a word.
@@ -118,11 +91,6 @@ class PacketTable {
   // Whether a peer is promised no more than the other one promises (SPLICE_LEG_NARROW).
   void Narrow(uint32_t index, int side, bool narrow);
   void DetailOf(uint32_t slot, DetailWords* out) const;
-
-  // Stage handshake, for align.h.
-  uint16_t NextPort(const splice_key& destination);
-  void RestPorts(const splice_key& destination);
-  void Intend(const splice_key& key, uint32_t remove) { plane_->Intend(key, remove); }
 
   // Adoption: flows of an earlier process that nobody has claimed. The callback gets the slot and
   // returns the number under which `owner` knows it.
@@ -190,8 +158,6 @@ class PacketTable {
 
   explicit PacketTable(const PacketSettings& settings);
   BpfResult TakeRight();
-  // Who came to see whose the right is has seen it.
-  void ForgetAskers() const;
   BpfResult Start(std::span<const uint8_t> bytes);
   void FindLeft();
   void HoldForeignPorts();
@@ -221,7 +187,7 @@ class PacketTable {
   const PacketSettings settings_;
   const KeepAlivePace keepalive_;
   uint32_t handles_ = 0;  // guarded by the registry's lock
-  int right_ = -1;  // the socket whose name says that this network namespace has a table
+  Right right_;
   std::unique_ptr<Plane> plane_;
   std::unique_ptr<Janitor> janitor_;
 

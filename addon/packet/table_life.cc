@@ -2,15 +2,9 @@
 // How the table comes to be, what it takes over from an earlier process, and how it goes. Of planes
 // that it cannot take over: table_foreign.cc.
 #include <bpf/bpf.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
-#include <cstring>
-#include <string_view>
 #include <system_error>
 
 #include "packet/janitor.h"
@@ -20,10 +14,6 @@
 
 namespace symsplice {
 namespace {
-
-// In the abstract namespace, which belongs to the network namespace, as filters and routes do; the
-// kernel gives it back when the process dies, however it dies.
-constexpr std::string_view kRight("\0symsplice.packet", 17);
 
 struct Registry {
   std::mutex mutex;
@@ -40,48 +30,17 @@ BpfFailure SystemFailure(const std::string& what, int error, const char* syscall
           "packet: " + what + ": " + std::generic_category().message(error), error, syscall};
 }
 
-socklen_t RightName(sockaddr_un* out) {
-  *out = sockaddr_un{};
-  out->sun_family = AF_UNIX;
-  std::memcpy(out->sun_path, kRight.data(), kRight.size());
-  return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + kRight.size());
-}
-
-// Who has the right; "another process" when it lies in another process namespace.
-std::string Holder() {
-  sockaddr_un name;
-  const socklen_t length = RightName(&name);
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  const bool known =
-      fd >= 0 && connect(fd, reinterpret_cast<sockaddr*>(&name), length) == 0 &&
-      getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 && credentials.pid > 0;
-  if (fd >= 0) close(fd);
-  return known ? "process " + std::to_string(credentials.pid) : "another process";
-}
-
 }  // namespace
 
 BpfResult PacketTable::TakeRight() {
-  sockaddr_un name;
-  const socklen_t length = RightName(&name);
-  right_ = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (right_ < 0) return SystemFailure("no socket", errno, "socket");
-  if (bind(right_, reinterpret_cast<sockaddr*>(&name), length) == 0) {
-    // A connection only tells whose it is: see ForgetAskers().
-    listen(right_, SOMAXCONN);
-    return std::nullopt;
-  }
-  if (errno != EADDRINUSE) return SystemFailure("cannot take the right to it", errno, "bind");
+  const char* syscall = "";
+  const int error = right_.Take(&syscall);
+  if (error == 0) return std::nullopt;
+  if (error != EADDRINUSE) return SystemFailure("cannot take the right to it", error, syscall);
   return BpfFailure{BpfFailure::Kind::kSystem,
-                    "packet: " + Holder() + " has the packet backend of this network namespace; "
-                    "stop it, or use another backend",
-                    EBUSY, "bind"};
-}
-
-void PacketTable::ForgetAskers() const {
-  for (int fd; (fd = accept4(right_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) close(fd);
+                    "packet: " + Right::Holder() + " has the packet or module backend of this "
+                    "network namespace; stop it, or use another backend",
+                    EBUSY, syscall};
 }
 
 BpfResult PacketTable::Open(std::span<const uint8_t> bytes, const PacketSettings& settings,
@@ -221,8 +180,7 @@ uint32_t PacketTable::Shut(bool keep) {
   janitor_.reset();
   CloseRetired();
   if (left == 0) plane_->DetachAll();
-  close(right_);
-  right_ = -1;
+  right_.GiveBack();
   return left;
 }
 
@@ -233,7 +191,6 @@ PacketTable::~PacketTable() {
     shut_ = true;
     CloseRetired();
   }
-  if (right_ >= 0) close(right_);
 }
 
 }  // namespace symsplice

@@ -50,7 +50,7 @@ void PacketTable::OnEvent(const splice_packet_event& event) {
 }
 
 void PacketTable::Sweep() {
-  ForgetAskers();
+  right_.ForgetAskers();
   std::lock_guard<std::mutex> lock(mutex_);
   const uint64_t now = NowMs();
   // Backwards: a slot that is freed is replaced by the last one, which was looked at already.

@@ -1,18 +1,25 @@
 /** Stage splice, once at open: which backends this machine has, and why not the others. */
 import { constants, release } from 'node:os';
-import type { RelaySettings } from '../native.js';
+import { native, type RelaySettings } from '../native.js';
 import type { Backend, BackendCapability, BackendName } from './backend.js';
 import { CopyBackend } from './copy-backend.js';
 import { errnoOf, syscallOf } from './errno-of.js';
+import { makeRelay } from './kernel-backend.js';
+import { ModuleBackend } from './module-backend.js';
+import { MODULE_MACHINE, type ModulePlaneParts } from './module-plane.js';
+import { isLoaded } from './module-status.js';
 import { PacketBackend } from './packet-backend.js';
 import type { Preference } from './options.js';
 import type { PacketChoice } from './packet-options.js';
+import { AUTO_ORDER } from './select.js';
 import { SockmapBackend } from './sockmap-backend.js';
 import { SpliceBackend } from './splice-backend.js';
 
 export interface Built {
   backends: ReadonlyMap<BackendName, Backend>;
   capabilities: readonly BackendCapability[];
+  /** What `auto` tries here, the best first. */
+  auto: readonly BackendName[];
 }
 
 export interface BuildSettings {
@@ -24,25 +31,40 @@ export interface BuildSettings {
   readonly idleMs: number;
 }
 
-/** Backends that are asked for only by name are made only then. `packet` is what `auto` wants most. */
+/** Backends that are asked for only by name are made only then. `packet` is what `auto` wants most, then `module`. */
 export async function buildBackends(asked: BackendName | 'auto', settings: BuildSettings): Promise<Built> {
   const backends = new Map<BackendName, Backend>();
-  const capabilities: BackendCapability[] = [
-    asked === 'packet' || (asked === 'auto' && settings.prefer === 'end-to-end')
-      ? addPacket(backends, settings)
-      : { backend: 'packet', available: false, reason: asked === 'auto' ? 'split is preferred' : 'not asked for' },
-    { backend: 'module', available: false, reason: 'not part of this version' },
-  ];
-  backends.set('splice', new SpliceBackend(settings.relay, backends.has('packet')));
+  const endToEnd = asked === 'auto' && settings.prefer === 'end-to-end';
+  const packet =
+    asked === 'packet' || endToEnd ? addPacket(backends, settings) : unavailable('packet', notTaken(asked));
+  const status = asked === 'module' || (endToEnd && !packet.available) ? native().moduleStatus() : undefined;
+  const module =
+    status === undefined
+      ? unavailable('module', notTaken(asked, packet))
+      : addModule(backends, settings, { ...MODULE_MACHINE, status: () => status });
+  const capabilities: BackendCapability[] = [packet, module];
+  backends.set('splice', new SpliceBackend(settings.relay, packet.available || module.available));
   capabilities.push({ backend: 'splice', available: true, reason: 'splice(2) in native threads, needs no privilege' });
   backends.set('copy', new CopyBackend());
   capabilities.push({ backend: 'copy', available: true, reason: "Node's streams" });
   capabilities.push(
     asked === 'sockmap'
       ? addSockmap(backends)
-      : { backend: 'sockmap', available: false, reason: 'only when asked for' },
+      : unavailable('sockmap', 'only when asked for'),
   );
-  return { backends, capabilities };
+  // What a machine never had is no reason that each of its flows should name.
+  const hasModule = status !== undefined && isLoaded(status);
+  return { backends, capabilities, auto: AUTO_ORDER.filter((name) => name !== 'module' || hasModule) };
+}
+
+function unavailable(backend: BackendName, reason: string, cause?: unknown): BackendCapability {
+  return { backend, available: false, reason, ...(cause !== undefined && { cause }) };
+}
+
+/** Why a backend that `auto` could take was not even tried. */
+function notTaken(asked: BackendName | 'auto', better?: BackendCapability): string {
+  if (asked !== 'auto') return 'not asked for';
+  return better?.available === true ? `${better.backend} is there` : 'split is preferred';
 }
 
 const { EPERM } = constants.errno;
@@ -58,7 +80,20 @@ function addPacket(backends: Map<BackendName, Backend>, settings: BuildSettings)
     const watched = backend.plane.interfaces.join(', ');
     return { backend: 'packet', available: true, reason: `BPF programs rewrite and send on segments at ${watched}` };
   } catch (cause) {
-    return { backend: 'packet', available: false, reason: reasonOf(cause, PACKET_NEEDS), cause };
+    return unavailable('packet', reasonOf(cause, PACKET_NEEDS), cause);
+  }
+}
+
+function addModule(
+  backends: Map<BackendName, Backend>,
+  { relay, packet }: BuildSettings,
+  plane: ModulePlaneParts,
+): BackendCapability {
+  try {
+    backends.set('module', new ModuleBackend(relay, packet, { plane, relay: makeRelay }));
+    return { backend: 'module', available: true, reason: 'a kernel module rewrites and sends on segments' };
+  } catch (cause) {
+    return unavailable('module', cause instanceof Error ? cause.message : String(cause), cause);
   }
 }
 
@@ -66,15 +101,14 @@ function addPacket(backends: Map<BackendName, Backend>, settings: BuildSettings)
 const SOCKMAP_SINCE = { major: 6, minor: 6 };
 
 function addSockmap(backends: Map<BackendName, Backend>): BackendCapability {
-  const unavailable = (reason: string): BackendCapability => ({ backend: 'sockmap', available: false, reason });
   const [major = 0, minor = 0] = release().split('.').map(Number);
   if (major < SOCKMAP_SINCE.major || (major === SOCKMAP_SINCE.major && minor < SOCKMAP_SINCE.minor)) {
-    return unavailable(`needs Linux 6.6 or later, this is ${release()}`);
+    return unavailable('sockmap', `needs Linux 6.6 or later, this is ${release()}`);
   }
   try {
     backends.set('sockmap', new SockmapBackend());
   } catch (cause) {
-    return { ...unavailable(reasonOf(cause, SOCKMAP_NEEDS)), cause };
+    return unavailable('sockmap', reasonOf(cause, SOCKMAP_NEEDS), cause);
   }
   return { backend: 'sockmap', available: true, reason: 'BPF verdicts redirect segments from socket to socket' };
 }

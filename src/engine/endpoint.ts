@@ -3,7 +3,7 @@
  * descriptor, and how either becomes what a backend needs. This is the only file that touches
  * inner parts of Node's sockets; test/unit/engine/endpoint.test.ts pins what it relies on.
  */
-import { Socket } from 'node:net';
+import { Socket, type Server } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { SpliceArgumentError, SpliceError, SpliceStateError } from '../errors.js';
 import { native } from '../native.js';
@@ -253,6 +253,12 @@ export function openHandle(socket: Socket, make: () => number): void {
 /** The descriptor as it is, to look at; undefined when there is none. */
 export function peekDescriptor(endpoint: Endpoint): number | undefined {
   return endpoint.kind === 'descriptor' ? endpoint.fd : handleOf(endpoint.socket)?.fd;
+}
+
+/** The descriptor of a server that listens, to look at; undefined where another process listens for it (cluster). */
+export function listenerDescriptor(server: Server): number | undefined {
+  const fd = (server as unknown as { _handle?: Partial<StreamHandle> | null })._handle?.fd;
+  return fd === undefined || fd < 0 ? undefined : fd;
 }
 
 /**

@@ -5,12 +5,15 @@
 import { Server, isIP, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { BackendUnavailableError, SpliceArgumentError, SpliceStateError } from '../errors.js';
-import { native } from '../native.js';
+import { native, type KernelFlows } from '../native.js';
 import { BACKENDS, type Backend, type BackendCapability, type BackendName, type Handover } from './backend.js';
-import { buildBackends } from './build.js';
-import { flushed, requireConnectable, requireEstablished, stopReading, toEndpoint, type Endpoint } from './endpoint.js';
+import { buildBackends, type Built } from './build.js';
+import { flushed, listenerDescriptor, requireConnectable, requireEstablished, stopReading, toEndpoint, type Endpoint } from './endpoint.js';
 import { Flow } from './flow.js';
 import { prepareUpstream } from './intend.js';
+import { KernelBackend } from './kernel-backend.js';
+import { ModuleBackend } from './module-backend.js';
+import type { ModulePlane } from './module-plane.js';
 import {
   PREFERENCES,
   boundOf,
@@ -50,23 +53,20 @@ export class SpliceEngine {
   readonly capabilities: readonly BackendCapability[];
   readonly #backends: ReadonlyMap<BackendName, Backend>;
   readonly #selector: Selector;
-  readonly #packet: PacketBackend | undefined;
+  /** The backend whose flows need no process, where there is one. */
+  readonly #kernel: KernelBackend | undefined;
   readonly #idleTimeoutMs: number;
   readonly #flows = new Map<string, Flow>();
   #next = 1;
   #closing: Promise<number> | undefined;
 
-  private constructor(
-    options: EngineOptions,
-    backends: ReadonlyMap<BackendName, Backend>,
-    capabilities: readonly BackendCapability[],
-  ) {
+  private constructor(options: EngineOptions, { backends, capabilities, auto }: Built) {
     this.capabilities = capabilities;
     this.#backends = backends;
     this.#idleTimeoutMs = options.idleTimeoutMs ?? 0;
-    this.#selector = new Selector(Selector.wanted(options.backend ?? 'auto'), backends, capabilities);
-    const packet = backends.get('packet');
-    this.#packet = packet instanceof PacketBackend ? packet : undefined;
+    this.#selector = new Selector(Selector.wanted(options.backend ?? 'auto', auto), backends, capabilities);
+    const kernel = backends.get('packet') ?? backends.get('module');
+    this.#kernel = kernel instanceof KernelBackend ? kernel : undefined;
     this.#adopt();
   }
 
@@ -89,18 +89,18 @@ export class SpliceEngine {
     requireInteger('pipeSize', options.pipeSize ?? 65536, 65536, 2 ** 30);
     requireNumber('spliceAfter', options.spliceAfter ?? 0, 0, Infinity);
     requireNumber('idleTimeoutMs', options.idleTimeoutMs ?? 0, 0, Infinity);
-    const { backends, capabilities } = await buildBackends(asked, {
+    const built = await buildBackends(asked, {
       relay: { threads, pipeSize: options.pipeSize ?? 128 * 1024, spliceAfter: options.spliceAfter ?? 64 * 1024 },
       packet: packetChoice(options.packet),
       prefer,
       idleMs: timerOf(options.idleTimeoutMs ?? 0),
     });
-    if (asked !== 'auto' && !backends.has(asked)) {
-      for (const backend of backends.values()) backend.stop(true);
-      const { reason = 'unknown', cause } = capabilities.find((entry) => entry.backend === asked) ?? {};
+    if (asked !== 'auto' && !built.backends.has(asked)) {
+      for (const backend of built.backends.values()) backend.stop(true);
+      const { reason = 'unknown', cause } = built.capabilities.find((entry) => entry.backend === asked) ?? {};
       throw new BackendUnavailableError(asked, reason, { cause });
     }
-    return new SpliceEngine(options, backends, capabilities);
+    return new SpliceEngine(options, built);
   }
 
   /** The backend that a flow gets when its connections allow it, and why no better one. */
@@ -120,6 +120,7 @@ export class SpliceEngine {
     if (listener instanceof Server) {
       if (!listener.listening)
         throw new SpliceStateError('initSplice', 'the server does not listen', 'call listen() first');
+      this.#initKernel(listenerDescriptor(listener));
       return;
     }
     if (typeof listener !== 'number')
@@ -131,12 +132,13 @@ export class SpliceEngine {
       throw new SpliceArgumentError(`initSplice: ${listener} is no socket`, { cause });
     }
     if (!listening) throw new SpliceStateError('initSplice', 'the descriptor does not listen', 'call listen() first');
+    this.#initKernel(listener);
   }
 
   /**
    * Stage handshake, before the upstream connects: from now on nobody but the engine reads the
    * client. What the client sends waits, and belongs to the flow. An upstream that connects from now on gets what the
-   * `packet` backend needs: a source port of the engine's, and the options of the client's connection.
+   * `packet` and `module` backends need: a source port of the engine's, and the options of the client's connection.
    * @param destination for an upstream that is a raw descriptor: where it will be connected to
    * @throws SpliceError `ERR_SPLICE_STATE` when either socket is intended or spliced already,
    * the client is not connected, or the engine is closed
@@ -159,7 +161,7 @@ export class SpliceEngine {
     requireConnectable('intendSplice', upstreamEnd);
     if (destination !== undefined) requireDestination(destination);
     stopReading(clientEnd);
-    if (this.#packet !== undefined) prepareUpstream(this.#packet.plane.packet, clientEnd, upstreamEnd, destination);
+    if (this.#kernel !== undefined) prepareUpstream(this.#kernel.plane.kernel, clientEnd, upstreamEnd, destination);
     for (const endpoint of [clientEnd, upstreamEnd])
       if (endpoint.kind === 'socket') intended.set(endpoint.socket, this);
   }
@@ -217,7 +219,17 @@ export class SpliceEngine {
 
   /** The packet backend's data plane, for those who show or share it; undefined where there is none. */
   get packetPlane(): PacketPlane | undefined {
-    return this.#packet?.plane;
+    return this.#kernel instanceof PacketBackend ? this.#kernel.plane : undefined;
+  }
+
+  /** The kernel module as the module backend uses it, for the same; undefined where there is none. */
+  get modulePlane(): ModulePlane | undefined {
+    return this.#kernel instanceof ModuleBackend ? this.#kernel.plane : undefined;
+  }
+
+  /** What prepares connections to servers for such a backend; undefined where none needs it. */
+  get kernelFlows(): KernelFlows | undefined {
+    return this.#kernel?.plane.kernel;
   }
 
   /**
@@ -245,11 +257,18 @@ export class SpliceEngine {
 
   /** Makes flows of what an earlier process left in the kernel. */
   #adopt(): void {
-    for (const { ends, begin } of this.#packet?.adopted() ?? []) {
+    const kernel = this.#kernel;
+    if (kernel === undefined) return;
+    for (const { ends, begin } of kernel.adopted()) {
       const id = String(this.#next++);
-      const carriage = { backend: 'packet', refusals: [] } as const;
+      const carriage = { backend: kernel.name, refusals: [] };
       this.#flows.set(id, new Flow(id, carriage, begin, (ended) => this.#flows.delete(ended.id), ends));
     }
+  }
+
+  /** What such a backend does to a listening socket. */
+  #initKernel(listener: number | undefined): void {
+    if (listener !== undefined) this.modulePlane?.init(listener);
   }
 
   #requireOpen(method: string): void {

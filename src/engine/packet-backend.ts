@@ -1,27 +1,12 @@
 /**
- * Backend `packet`: segments are rewritten and sent on by BPF programs at the interfaces, and the sockets go away. A
- * flow begins in a relay like the splice backend's (addon/relay_loop.cc), which installs it when it is due; from then
- * on the data plane (packet-plane.ts, addon/packet/) has it. Here it is only begun, watched and ended.
+ * Backend `packet`: segments are rewritten and sent on by BPF programs at the interfaces, and the sockets go away. What
+ * a flow goes through is in kernel-backend.ts, the data plane in packet-plane.ts and addon/packet/.
  */
-import { FLOW_STATE_NAMES, PACKET_PHASE_NAMES, PACKET_WAY_NAMES, SIDE_STATE_NAMES } from '../abi.gen.js';
-import {
-  BOUNDED,
-  PACKET_DETAIL,
-  PACKET_DETAIL_WORDS,
-  PACKET_STATUS,
-  native,
-  type AdoptedFlow,
-  type Relay,
-  type RelaySettings,
-} from '../native.js';
-import { decodeAddress, formatEndpoint, isLoopbackAddress } from '../flow/address.js';
-import type { Backend, Carriage, Carrier, CarrierCounters, Handover, OnEnd, PacketDetails } from './backend.js';
-import { peekDescriptor, refuseDescriptor, takePair, type Endpoint } from './endpoint.js';
-import type { FlowEnds } from './flow.js';
+import type { Relay, RelaySettings } from '../native.js';
+import { KernelBackend, makeRelay } from './kernel-backend.js';
 import type { PacketChoice } from './packet-options.js';
 import { PacketPlane, type PlaneParts } from './packet-plane.js';
 import { Carriages } from './packet-words.js';
-import { ReportedFlows, join } from './reported-flows.js';
 
 /** What the backend needs beside the plane. Tests give their own. */
 export interface PacketParts {
@@ -29,89 +14,25 @@ export interface PacketParts {
   relay(settings: RelaySettings, onReports: (words: Float64Array) => void): Relay;
 }
 
-const MACHINE: PacketParts = { relay: (settings, onReports) => new (native().Relay)(settings, onReports) };
-
-/** Of a flow: the half of the addon that knows it, the relay for flows of this engine, the plane for adopted ones. */
-interface Keeper {
-  counters(id: number, out: Float64Array): boolean;
-  detail(id: number, out: Float64Array): boolean;
-  end(id: number): void;
-}
-
-export class PacketBackend implements Backend {
+export class PacketBackend extends KernelBackend<PacketPlane> {
   readonly name = 'packet';
-  readonly plane: PacketPlane;
-  readonly #relay: Relay;
-  readonly #flows: ReportedFlows;
-  readonly #adopted: ReportedFlows;
-  readonly #carriages: Carriages;
 
   /** @throws SpliceError (also VerifierError) with the reason in plain words; nothing stays behind then */
-  constructor(settings: RelaySettings, choice: PacketChoice, idleMs: number, parts: PacketParts = MACHINE) {
-    const carriages = new Carriages(choice);
-    this.#carriages = carriages;
-    this.#flows = new ReportedFlows(carriages);
-    this.#adopted = new ReportedFlows(carriages);
-    this.plane = PacketPlane.open(choice, idleMs, (words) => this.#adopted.deliver(words), parts.plane);
-    try {
-      this.#relay = parts.relay(
-        {
-          ...settings,
-          packet: this.plane.packet,
-          packetAfterBytes: choice.afterBytes,
-          packetAfterMs: choice.afterMs,
-        },
-        (words) => this.#flows.deliver(words),
-      );
-    } catch (error) {
-      this.plane.close(true);
-      throw error;
-    }
+  constructor(settings: RelaySettings, choice: PacketChoice, idleMs: number, parts: PacketParts = { relay: makeRelay }) {
+    super({
+      settings,
+      choice,
+      carriages: new Carriages('packet', choice),
+      plane: (onReports) => PacketPlane.open(choice, idleMs, onReports, parts.plane),
+      relay: parts.relay,
+    });
     endWithProcess(this);
   }
 
-  // What is known without a system call, or for pairs whose caller vouches for nothing; the rest the addon finds out
-  // when the flow is due, and a flow that ends before never pays for the question.
-  refuse(handover: Handover): string | undefined {
-    if (handover.bound !== undefined) return 'a bounded flow hands its sockets back';
-    if (handover.prepared) return undefined;
-    return refuseEnd(handover.client, 'client') ?? refuseEnd(handover.upstream, 'server');
-  }
-
-  start(handover: Handover, onEnd: OnEnd): Carrier {
-    const [client, upstream] = takePair(handover.client, handover.upstream);
-    const id = this.#relay.add(
-      client.fd,
-      upstream.fd,
-      handover.idleMs,
-      handover.reply,
-      join(handover.clientHead, client.head),
-      join(handover.upstreamHead, upstream.head),
-      BOUNDED.none,
-      0,
-      handover.prepared,
-    );
-    this.#flows.expect(id, onEnd);
-    return new PacketCarrier(this.#relay, this.#flows, this.#carriages, id);
-  }
-
-  /** Flows that an earlier process left, for the engine to make Flows of. Each is to be begun once. */
-  *adopted(): Iterable<{ ends: FlowEnds; begin: (onEnd: OnEnd) => Carrier }> {
-    for (const flow of this.plane.adoption.flows) {
-      yield { ends: endsOf(flow), begin: (onEnd) => this.#adopt(flow.id, onEnd) };
-    }
-  }
-
-  #adopt(id: number, onEnd: OnEnd): Carrier {
-    this.#adopted.expect(id, onEnd);
-    return new PacketCarrier(this.plane.packet, this.#adopted, this.#carriages, id);
-  }
-
-  stop(keep: boolean): void {
+  override stop(keep: boolean): void {
     running.delete(this);
     if (running.size === 0) process.off('exit', stopAll);
-    this.#relay.stop(keep);
-    this.plane.close(keep);
+    super.stop(keep);
   }
 }
 
@@ -127,87 +48,4 @@ function endWithProcess(backend: PacketBackend): void {
 
 function stopAll(): void {
   for (const backend of [...running]) backend.stop(true);
-}
-
-/** Scratch for reads: they are copied out before anybody else reads. */
-const counters = new Float64Array(6);
-const detail = new Float64Array(PACKET_DETAIL_WORDS);
-
-class PacketCarrier implements Carrier {
-  readonly #keeper: Keeper;
-  readonly #flows: ReportedFlows;
-  readonly #carriages: Carriages;
-  readonly #id: number;
-
-  constructor(keeper: Keeper, flows: ReportedFlows, carriages: Carriages, id: number) {
-    this.#keeper = keeper;
-    this.#flows = flows;
-    this.#carriages = carriages;
-    this.#id = id;
-  }
-
-  // Between its end and its report the addon knows the flow no longer: it is then in teardown as far as anybody here can
-  // tell, and the report will carry the numbers.
-  counters(): CarrierCounters {
-    if (!this.#keeper.counters(this.#id, counters)) return { bytesUp: 0, bytesDown: 0, idleMs: 0, state: 'teardown' };
-    return {
-      bytesUp: counters[0]!,
-      bytesDown: counters[1]!,
-      idleMs: counters[3]!,
-      state: FLOW_STATE_NAMES[counters[2]!]!,
-    };
-  }
-
-  carriage(): Carriage {
-    const known = this.#keeper.counters(this.#id, counters);
-    return this.#carriages.of(known ? counters[4]! : PACKET_STATUS.young, known ? counters[5]! : 0);
-  }
-
-  packet(): PacketDetails | undefined {
-    if (!this.#keeper.detail(this.#id, detail)) return undefined;
-    const { phase, states, ways, segments } = PACKET_DETAIL;
-    return {
-      phase: PACKET_PHASE_NAMES[detail[phase]!]!,
-      sides: { client: SIDE_STATE_NAMES[detail[states]!]!, server: SIDE_STATE_NAMES[detail[states + 1]!]! },
-      ways: { up: PACKET_WAY_NAMES[detail[ways]!]!, down: PACKET_WAY_NAMES[detail[ways + 1]!]! },
-      segments: { up: detail[segments]!, down: detail[segments + 1]! },
-    };
-  }
-
-  abort(): void {
-    this.#keeper.end(this.#id);
-  }
-
-  independent(): boolean {
-    return this.#keeper.counters(this.#id, counters) && counters[4] === PACKET_STATUS.released;
-  }
-
-  leave(): boolean {
-    if (!this.independent()) return false;
-    this.#flows.forget(this.#id);
-    return true;
-  }
-}
-
-function endsOf({ client, server, ageMs }: AdoptedFlow): FlowEnds {
-  const shown = (encoded: Uint8Array): string => {
-    const { address, port } = decodeAddress(encoded);
-    return formatEndpoint(address, port);
-  };
-  return { client: shown(client), server: shown(server), ageMs };
-}
-
-/** Why the segments of this end cannot be had at an interface, or undefined. */
-function refuseEnd(endpoint: Endpoint, role: string): string | undefined {
-  const reason = refuseDescriptor(endpoint, role);
-  if (reason !== undefined) return reason;
-  const { tcpState, local, peer } = native().describe(peekDescriptor(endpoint)!);
-  if (tcpState === null) return `the ${role} is no TCP connection`;
-  // A connection that broke a moment ago is no reason: whoever carries it will say how it ended.
-  if (local === null || peer === null) return undefined;
-  const { address } = decodeAddress(peer);
-  if (isLoopbackAddress(address) || address === decodeAddress(local).address) {
-    return `the ${role} is on this host: its segments come by no interface`;
-  }
-  return undefined;
 }

@@ -5,8 +5,16 @@
  */
 import { release } from 'node:os';
 import { SpliceError } from '../errors.js';
-import { native, type ForeignPlane, type Packet, type PacketAdoption, type PacketSettings } from '../native.js';
+import {
+  native,
+  type AdoptedFlow,
+  type ForeignPlane,
+  type Packet,
+  type PacketAdoption,
+  type PacketSettings,
+} from '../native.js';
 import { readBpfObject, translate } from './bpf-object.js';
+import type { KernelPlane } from './kernel-backend.js';
 import { judgeLink, nothingToWatch, readLinks, unwatchable, type Link } from './links.js';
 import { atLeast, parseKernelVersion } from './machine-facts.js';
 import type { PacketChoice } from './packet-options.js';
@@ -34,8 +42,8 @@ const LOOK_MS = 2000;
 /** The oldest kernel with all that the programs call. */
 const SINCE = [5, 15] as const;
 
-export class PacketPlane {
-  readonly packet: Packet;
+export class PacketPlane implements KernelPlane {
+  readonly kernel: Packet;
   readonly ports: PortRange;
   /** What an earlier process left here. */
   readonly adoption: PacketAdoption;
@@ -48,7 +56,7 @@ export class PacketPlane {
   readonly #timer: NodeJS.Timeout;
 
   private constructor(packet: Packet, ports: PortRange, choice: PacketChoice, idleMs: number, parts: PlaneParts) {
-    this.packet = packet;
+    this.kernel = packet;
     this.ports = ports;
     this.#names = choice.interfaces;
     this.#parts = parts;
@@ -90,6 +98,10 @@ export class PacketPlane {
     }
   }
 
+  get left(): readonly AdoptedFlow[] {
+    return this.adoption.flows;
+  }
+
   /** Names of the interfaces that are watched now. */
   get interfaces(): string[] {
     return [...this.#watched.values()];
@@ -106,10 +118,9 @@ export class PacketPlane {
     return this.adoption.foreign;
   }
 
-  /** Takes this engine's handle off the plane. */
   close(keep: boolean): void {
     clearInterval(this.#timer);
-    this.packet.close(keep);
+    this.kernel.close(keep);
   }
 
   // When all descriptors are taken nothing can be read; the process must not end of it. The next look is soon.
@@ -130,7 +141,7 @@ export class PacketPlane {
       const verdict = judgeLink(link, this.#names);
       if (!('watch' in verdict) || this.#watched.has(link.ifindex)) continue;
       try {
-        this.packet.attach(link.ifindex, verdict.watch === 'ethernet');
+        this.kernel.attach(link.ifindex, verdict.watch === 'ethernet');
         this.#watched.set(link.ifindex, link.name);
         this.#failed.delete(link.name);
       } catch (error) {

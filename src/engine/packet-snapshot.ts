@@ -19,8 +19,8 @@ export interface PacketSnapshot {
 }
 
 export function packetSnapshot(plane: PacketPlane): PacketSnapshot {
-  const { maxFlows, transit, released, ended, ports, refused, tag } = plane.packet.usage();
-  const exits = plane.packet.exits();
+  const { maxFlows, transit, released, ended, ports, refused, tag } = plane.kernel.usage();
+  const exits = plane.kernel.exits();
   return {
     interfaces: plane.interfaces,
     sourcePorts: [plane.ports[0], plane.ports[1]],

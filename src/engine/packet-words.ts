@@ -1,11 +1,14 @@
 /**
- * Why a flow is not, or not yet, carried by the packet backend, in words for people: the answers of program `control`
- * and of the addon, as `splice-ctl flows` and the access log show them.
+ * Why a flow is not, or not yet, carried by the packet or module backend, in words for people: the answers of program
+ * `control`, of the kernel module and of the addon, as `splice-ctl flows` and the access log show them.
  */
 import { PACKET_ANSWER_NAMES, type PacketAnswer } from '../abi.gen.js';
 import { PACKET_ANSWERS_NATIVE, PACKET_STATUS } from '../native.js';
 import type { Carriage } from './backend.js';
 import type { PacketChoice } from './packet-options.js';
+
+/** Backends whose flows begin as those of splice. */
+export type KernelBackendName = 'packet' | 'module';
 
 const ANSWERS: Record<PacketAnswer, string> = {
   done: 'it went back to splice',
@@ -32,29 +35,42 @@ const NATIVE_ANSWERS: Record<keyof typeof PACKET_ANSWERS_NATIVE, string> = {
   FAMILIES: 'one side speaks IPv4, the other IPv6',
   NOT_SEEN: 'segments of one side come by no interface that is watched, or are changed on their way',
   CONTROL_FAILED: 'the kernel refused to run program control: the process lacks memory or a privilege',
+  MODULE_FAILED: 'the kernel module could not be asked: memory or a privilege is lacking, or it is of another version',
+  OTHER_NAMESPACE: 'a connection of another network namespace',
 };
 
-export function wordsOf(answer: number): string {
+/** Answers that mean something else to who loads the module. */
+const MODULE_ANSWERS: Partial<Record<PacketAnswer, string>> = {
+  'no-client': "the client's connection is not established any more, or no route leads to it",
+  'no-server': "the server's connection is not established any more, or no route leads to it",
+  'map-full': 'all places for flows are taken: raise parameter flows of symsplice.ko',
+  'bad-request': 'the addon and the kernel module do not understand each other: build both again',
+};
+
+export function wordsOf(answer: number, backend: KernelBackendName = 'packet'): string {
   const name = PACKET_ANSWER_NAMES[answer];
-  if (name !== undefined) return ANSWERS[name];
+  if (name !== undefined) return (backend === 'module' ? MODULE_ANSWERS[name] : undefined) ?? ANSWERS[name];
   for (const key of Object.keys(PACKET_ANSWERS_NATIVE) as (keyof typeof PACKET_ANSWERS_NATIVE)[]) {
     if (PACKET_ANSWERS_NATIVE[key] === answer) return NATIVE_ANSWERS[key];
   }
   return `for a reason that this version has no words for (${answer})`;
 }
 
-/** What carries a flow of this backend, by its status and latest answer: each object is made once and shared. */
+/** What carries a flow of such a backend, by its status and latest answer: each object is made once and shared. */
 export class Carriages {
+  readonly #backend: KernelBackendName;
   readonly #young: Carriage;
-  readonly #installed: Carriage = Object.freeze({ backend: 'packet', refusals: Object.freeze([]) });
+  readonly #installed: Carriage;
   readonly #refused = new Map<number, Carriage>();
 
-  constructor({ afterBytes, afterMs }: Pick<PacketChoice, 'afterBytes' | 'afterMs'>) {
+  constructor(backend: KernelBackendName, { afterBytes, afterMs }: Pick<PacketChoice, 'afterBytes' | 'afterMs'>) {
+    this.#backend = backend;
+    this.#installed = Object.freeze({ backend, refusals: Object.freeze([]) });
     const when = [
       ...(Number.isFinite(afterBytes) ? [`after ${afterBytes} bytes`] : []),
       ...(Number.isFinite(afterMs) ? [`when it is ${afterMs} ms old`] : []),
     ];
-    this.#young = bySplice(
+    this.#young = this.#bySplice(
       when.length === 0 ? 'young: it never goes over' : `young: it goes over ${when.join(', or ')}`,
     );
   }
@@ -65,16 +81,17 @@ export class Carriages {
         return this.#young;
       case PACKET_STATUS.refused: {
         let carriage = this.#refused.get(answer);
-        if (carriage === undefined) this.#refused.set(answer, (carriage = bySplice(wordsOf(answer))));
+        if (carriage === undefined) this.#refused.set(answer, (carriage = this.#bySplice(wordsOf(answer, this.#backend))));
         return carriage;
       }
       default:
         return this.#installed;
     }
   }
-}
 
-/** The relay of the packet backend is the splice backend's until a flow goes over. */
-function bySplice(reason: string): Carriage {
-  return Object.freeze({ backend: 'splice', refusals: Object.freeze([Object.freeze({ backend: 'packet', reason })]) });
+  /** The relay of such a backend is the splice backend's until a flow goes over. */
+  #bySplice(reason: string): Carriage {
+    const refusals = Object.freeze([Object.freeze({ backend: this.#backend, reason })]);
+    return Object.freeze({ backend: 'splice', refusals });
+  }
 }

@@ -5,8 +5,8 @@
 import { BackendUnavailableError, SpliceError } from '../errors.js';
 import type { Backend, BackendCapability, BackendName, Handover, Refusal } from './backend.js';
 
-/** What `auto` tries, the best first. Others carry a flow only when asked for by name. */
-export const AUTO_ORDER: readonly BackendName[] = ['packet', 'splice', 'copy'];
+/** What `auto` may try, the best first. Others carry a flow only when asked for by name. */
+export const AUTO_ORDER: readonly BackendName[] = ['packet', 'module', 'splice', 'copy'];
 
 /** What carries a flow that the backend asked for by name refuses. */
 const FALLBACK: readonly BackendName[] = ['splice', 'copy'];
@@ -44,8 +44,9 @@ export class Selector {
     this.#machineRefusals = byBackend;
   }
 
-  static wanted(asked: BackendName | 'auto'): readonly BackendName[] {
-    return asked === 'auto' ? AUTO_ORDER : [asked, ...FALLBACK.filter((name) => name !== asked)];
+  /** `auto`: what of AUTO_ORDER it tries on this machine. */
+  static wanted(asked: BackendName | 'auto', auto: readonly BackendName[] = AUTO_ORDER): readonly BackendName[] {
+    return asked === 'auto' ? auto : [asked, ...FALLBACK.filter((name) => name !== asked)];
   }
 
   /** The first choice on this machine, before any connection is known. */

@@ -170,7 +170,7 @@ export class HttpServer {
       if (!config.noCache) desk = await CacheDesk.open(deskOptions(config, logger, access, worker));
       for (const fd of descriptors) engine.initSplice(fd);
       host = new ReactorHost({ readSize: READ_SIZE, lingerMs: LINGER_MS, mostLingering: MOST_LINGERING });
-      if (engine.packetPlane !== undefined) host.reactor.usePacket(engine.packetPlane.packet);
+      if (engine.kernelFlows !== undefined) host.reactor.alignWith(engine.kernelFlows);
       quota = new (native().Quota)(options.pool, () => listeners?.relieved());
       const context: ProxyContext = {
         engine,

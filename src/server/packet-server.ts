@@ -24,9 +24,9 @@ export function packetOptions(config: PacketConfig): PacketOptions {
 /** With `auto` seats are what the descriptors afford, and flows without descriptors need none. */
 export function seatsOf(
   { maxConnections }: SocksConfig,
-  { packetPlane }: SpliceEngine,
+  { kernelFlows }: SpliceEngine,
 ): DeadlineQueue<Connection> | undefined {
-  return maxConnections === 'auto' && packetPlane !== undefined ? new DeadlineQueue(SEAT_LOOK_MS) : undefined;
+  return maxConnections === 'auto' && kernelFlows !== undefined ? new DeadlineQueue(SEAT_LOOK_MS) : undefined;
 }
 
 /** What an operator should know of the data plane at the start. */
@@ -34,7 +34,7 @@ export function tellOfPlane({ packetPlane: plane, capabilities }: SpliceEngine, 
   if (adopted > 0) logger.info({ flows: adopted }, 'adopted flows that an earlier server left in the kernel');
   for (const { abi, tag, flows } of plane?.foreign ?? []) {
     logger.warn(
-      { abi, tag, flows, our_abi: ABI_VERSION, our_tag: plane?.packet.usage().tag },
+      { abi, tag, flows, our_abi: ABI_VERSION, our_tag: plane?.kernel.usage().tag },
       'programs of another version are on the interfaces: they stay until their flows have ended',
     );
   }

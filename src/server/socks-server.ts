@@ -108,7 +108,7 @@ export class SocksServer implements RunningServer {
       });
       for (const fd of descriptors) engine.initSplice(fd);
       host = new ReactorHost({ lingerMs: LINGER_MS, resetLingering: true });
-      if (engine.packetPlane !== undefined) host.reactor.usePacket(engine.packetPlane.packet);
+      if (engine.kernelFlows !== undefined) host.reactor.alignWith(engine.kernelFlows);
       quota = new (native().Quota)(options.pool, () => listeners?.relieved());
       const context: FlowContext = {
         host,

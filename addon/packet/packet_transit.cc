@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "packet/transit.h"
+#include "packet/packet_transit.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,6 +11,7 @@
 #include "packet/raw_segment.h"
 #include "packet/sign.h"
 #include "socket.h"
+#include "splice/abi.h"
 
 namespace symsplice {
 namespace {
@@ -38,14 +39,10 @@ void KeepUrgent(int fd) {
 
 }  // namespace
 
-bool Transit::Due(uint64_t bytes, uint64_t age_ms) const {
-  return bytes >= policy_.after_bytes || age_ms >= policy_.after_ms;
-}
-
-bool Transit::Install(const Ownership& ownership, const PacketTable::Pair& pair) {
+bool PacketTransit::Install(const Ownership& ownership, const TransitPair& pair) {
   KeepUrgent(pair.client);
   KeepUrgent(pair.upstream);
-  const PacketTable::Installed installed = policy_.table->Install(ownership, pair);
+  const PacketTable::Installed installed = table_->Install(ownership, pair);
   if (installed.answer != SPLICE_ANSWER_DONE) {
     Refuse(installed.answer);
     return false;
@@ -56,44 +53,37 @@ bool Transit::Install(const Ownership& ownership, const PacketTable::Pair& pair)
   std::copy_n(pair.bytes, 2, taken_);
   since_ms_ = PacketTable::NowMs();
   wait_ms_ = 1;
-  answer_.store(SPLICE_ANSWER_NOT_YET, std::memory_order_relaxed);
-  status_.store(PacketStatus::kTransit, std::memory_order_release);
+  SetAnswer(SPLICE_ANSWER_NOT_YET);
+  SetStatus(PacketStatus::kTransit);
   return true;
 }
 
-void Transit::Refuse(int answer) {
-  answer_.store(answer, std::memory_order_relaxed);
-  status_.store(PacketStatus::kRefused, std::memory_order_release);
-}
+bool PacketTransit::ended() const { return installed() && slot().phase == SPLICE_PHASE_ENDED; }
+bool PacketTransit::released() const { return installed() && slot().phase == SPLICE_PHASE_RELEASED; }
 
-bool Transit::ended() const { return installed() && slot().phase == SPLICE_PHASE_ENDED; }
-bool Transit::released() const { return installed() && slot().phase == SPLICE_PHASE_RELEASED; }
-int Transit::ended_reason() const { return slot().reason; }
-uint64_t Transit::bytes(int side) const { return slot().leg[side].bytes; }
-
-bool Transit::has_fin() const {
+bool PacketTransit::has_fin() const {
   const splice_flow_slot& flow = slot();
   return ((flow.leg[SPLICE_CLIENT].flags | flow.leg[SPLICE_SERVER].flags) & SPLICE_LEG_FIN) != 0;
 }
 
-uint64_t Transit::idle_ms() const { return IdleMs(slot()); }
+uint64_t PacketTransit::idle_ms() const { return IdleMs(slot()); }
 
-bool Transit::Seen() const {
+bool PacketTransit::Seen() const {
   return (slot().leg[SPLICE_CLIENT].flags & slot().leg[SPLICE_SERVER].flags & SPLICE_LEG_SEEN) != 0;
 }
 
-void Transit::Provoke(int client, int upstream) {
+void PacketTransit::Provoke(int client, int upstream) {
   if ((slot().leg[SPLICE_CLIENT].flags & SPLICE_LEG_SEEN) == 0) AskForSign(client);
   if ((slot().leg[SPLICE_SERVER].flags & SPLICE_LEG_SEEN) == 0) AskForSign(upstream);
 }
 
-Narrowing::Direction Transit::Way(int side, int client, int upstream) {
+Narrowing::Direction PacketTransit::Way(int side, int client, int upstream) {
   const bool up = side == SPLICE_CLIENT;
-  return {*policy_.table, slot_, side, up ? client : upstream, up ? upstream : client};
+  return {*table_, slot_, side, up ? client : upstream, up ? upstream : client};
 }
 
 // The pump has it for good.
-void Transit::Widen(int client, int upstream) {
+void PacketTransit::Widen(int client, int upstream) {
   for (const int side : {SPLICE_CLIENT, SPLICE_SERVER}) {
     const Narrowing::Direction way = Way(side, client, upstream);
     SetUnsent(way.from, 0);
@@ -101,7 +91,7 @@ void Transit::Widen(int client, int upstream) {
   }
 }
 
-void Transit::Narrow(int client, int upstream, const uint64_t taken[2], uint64_t now_ms) {
+void PacketTransit::Narrow(int client, int upstream, const uint64_t taken[2], uint64_t now_ms) {
   for (const int side : {SPLICE_CLIENT, SPLICE_SERVER}) {
     Narrowing& narrowing = narrowing_[side];
     const bool was_busy = narrowing.busy();
@@ -112,7 +102,7 @@ void Transit::Narrow(int client, int upstream, const uint64_t taken[2], uint64_t
 }
 
 // A peer that was promised little learns of the other's window by its answer to this.
-void Transit::Announce() {
+void PacketTransit::Announce() {
   bool unheard = false;
   for (const int side : {SPLICE_CLIENT, SPLICE_SERVER}) {
     if (slot().leg[side].way == SPLICE_WAY_FAST) unheard |= narrowing_[side].TakeUnheard();
@@ -120,10 +110,10 @@ void Transit::Announce() {
   if (unheard) SendProbes(slot());
 }
 
-Transit::Step Transit::Poll(int client, int upstream, const uint64_t taken[2],
+Transit::Step PacketTransit::Poll(int client, int upstream, const uint64_t taken[2],
                             uint64_t now_ms) {
-  const int answer = policy_.table->Advance(slot_);
-  answer_.store(answer, std::memory_order_relaxed);
+  const int answer = table_->Advance(slot_);
+  SetAnswer(answer);
   Announce();
   switch (answer) {
     case SPLICE_ANSWER_DONE: return Step::kReleased;
@@ -149,10 +139,10 @@ Transit::Step Transit::Poll(int client, int upstream, const uint64_t taken[2],
   return Step::kWait;
 }
 
-bool Transit::Leave(int client, int upstream) {
-  if (policy_.table->Cancel(slot_) != SPLICE_ANSWER_DONE) return false;
+bool PacketTransit::Leave(int client, int upstream) {
+  if (table_->Cancel(slot_) != SPLICE_ANSWER_DONE) return false;
   Widen(client, upstream);
-  policy_.table->Remove(slot_);
+  table_->Remove(slot_);
   Refuse(SPLICE_ANSWER_NOT_YET);
   return true;
 }
@@ -160,37 +150,60 @@ bool Transit::Leave(int client, int upstream) {
 // a) No direction turns FAST any more, unless one is. b) Where both are, the guard lets no word of
 // the sockets out, so the resets are made by hand; else the kernel's are sent, whose numbers the
 // guard raises to what the peers have seen. c) Then the keys go.
-void Transit::Reset(int client, int upstream) {
-  policy_.table->Cancel(slot_);
+void PacketTransit::Reset(int client, int upstream) {
+  table_->Cancel(slot_);
   const splice_flow_slot& flow = slot();
   const bool relayed = flow.phase != SPLICE_PHASE_TRANSIT || BothRelayed(flow);
   if (flow.phase == SPLICE_PHASE_ENDED) {
-    policy_.table->Ended(slot_, client, upstream);
+    table_->Ended(slot_, client, upstream);
   } else if (relayed) {
-    policy_.table->Discard(slot_, client, upstream);
+    table_->Discard(slot_, client, upstream);
   } else {
     SetReset(client);
     SetReset(upstream);
     close(client);
     close(upstream);
-    policy_.table->Remove(slot_);
+    table_->Remove(slot_);
   }
 }
 
-void Transit::Close(int client, int upstream) {
-  close(client);
-  close(upstream);
-  policy_.table->Remove(slot_);
+// No word must come from the sockets of a flow that ended; where both halves ended in the pump both
+// have seen the last acknowledgement.
+void PacketTransit::End(int client, int upstream, Report* report) {
+  report->bytes_up = std::max<uint64_t>(report->bytes_up, slot().leg[SPLICE_CLIENT].bytes);
+  report->bytes_down = std::max<uint64_t>(report->bytes_down, slot().leg[SPLICE_SERVER].bytes);
+  if (ended()) {
+    report->reason = slot().reason;
+    report->error = 0;
+    table_->Ended(slot_, client, upstream);
+    SetStatus(PacketStatus::kReleased);
+  } else if (report->reason == SPLICE_CLOSE_END) {
+    close(client);
+    close(upstream);
+    table_->Remove(slot_);
+  } else {
+    Reset(client, upstream);
+  }
 }
 
-void Transit::GiveUp(int client, int upstream) {
-  policy_.table->Ended(slot_, client, upstream);
-  status_.store(PacketStatus::kReleased, std::memory_order_release);
+void PacketTransit::Release(int client, int upstream) {
+  table_->Release(slot_, client, upstream);
+  SetStatus(PacketStatus::kReleased);
 }
 
-void Transit::Release(int client, int upstream) {
-  policy_.table->Release(slot_, client, upstream);
-  status_.store(PacketStatus::kReleased, std::memory_order_release);
+bool PacketTransit::Count(FlowWords* out) const {
+  const PacketStatus now = status();
+  if (now == PacketStatus::kReleased) return false;
+  if (now == PacketStatus::kTransit) {
+    const splice_flow_slot& flow = slot();
+    (*out)[0] = std::max((*out)[0], static_cast<double>(flow.leg[SPLICE_CLIENT].bytes));
+    (*out)[1] = std::max((*out)[1], static_cast<double>(flow.leg[SPLICE_SERVER].bytes));
+    if (has_fin()) (*out)[2] = SPLICE_FLOW_TEARDOWN;
+    (*out)[3] = std::min((*out)[3], static_cast<double>(idle_ms()));
+  }
+  (*out)[4] = static_cast<double>(now);
+  (*out)[5] = answer();
+  return true;
 }
 
 }  // namespace symsplice

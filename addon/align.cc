@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "packet/align.h"
+#include "align.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -25,19 +25,28 @@ splice_key DestinationOf(const Address& destination) {
   return key;
 }
 
+unsigned int LackingIn(const tcp_info& info) {
+  return ((info.tcpi_options & TCPI_OPT_TIMESTAMPS) != 0 ? 0 : SPLICE_LEG_TIMESTAMPS) |
+         ((info.tcpi_options & TCPI_OPT_SACK) != 0 ? 0 : SPLICE_LEG_SACK) |
+         ((info.tcpi_options & TCPI_OPT_WSCALE) != 0 ? 0 : SPLICE_INTENT_SCALE);
+}
+
+bool ReadInfo(int fd, tcp_info* out) {
+  *out = tcp_info{};
+  socklen_t length = sizeof *out;
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, out, &length) == 0;
+}
+
 // The server must not send what the client takes in no segment. Which the client announced cannot
 // be asked; what the kernel sends it at most says it, plus the timestamps that come off that.
 // Returns the options that the client's connection lacks.
 unsigned int AlignOptions(int client, int upstream) {
-  tcp_info info{};
-  socklen_t length = sizeof info;
-  if (getsockopt(client, IPPROTO_TCP, TCP_INFO, &info, &length) < 0) return 0;
+  tcp_info info;
+  if (!ReadInfo(client, &info)) return 0;
   const bool timestamps = (info.tcpi_options & TCPI_OPT_TIMESTAMPS) != 0;
   const int mss = static_cast<int>(info.tcpi_snd_mss) + (timestamps ? kTimestampBytes : 0);
   if (mss <= kLargestMss) setsockopt(upstream, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof mss);
-  return (timestamps ? 0 : SPLICE_LEG_TIMESTAMPS) |
-         ((info.tcpi_options & TCPI_OPT_SACK) != 0 ? 0 : SPLICE_LEG_SACK) |
-         ((info.tcpi_options & TCPI_OPT_WSCALE) != 0 ? 0 : SPLICE_INTENT_SCALE);
+  return LackingIn(info);
 }
 
 int BindPort(int fd, int family, uint16_t port) {
@@ -57,7 +66,7 @@ int BindPort(int fd, int family, uint16_t port) {
 
 // A port may be taken by somebody who does not share it: another program, or a socket of ours at the
 // moment at which its peer is asked for a sign.
-int BindNext(PacketTable* table, int fd, const Address& destination, unsigned int lacks) {
+int BindNext(FlowTable* table, int client, int fd, const Address& destination, unsigned int lacks) {
   splice_key key = DestinationOf(destination);
   int error = 0;
   for (int i = 0; i < kTries; i++) {
@@ -66,7 +75,7 @@ int BindNext(PacketTable* table, int fd, const Address& destination, unsigned in
     error = BindPort(fd, destination.family(), port);
     if (error == 0) {
       key.local_port = htons(port);
-      table->Intend(key, lacks);
+      table->Intend(client, fd, key, lacks);
       return port;
     }
     if (error != -EADDRINUSE) break;
@@ -76,17 +85,22 @@ int BindNext(PacketTable* table, int fd, const Address& destination, unsigned in
 
 }  // namespace
 
-int Align(PacketTable* table, int client, int upstream, const Address& destination) {
-  return BindNext(table, upstream, destination, AlignOptions(client, upstream));
+unsigned int OptionsLacking(int fd) {
+  tcp_info info;
+  return ReadInfo(fd, &info) ? LackingIn(info) : 0;
 }
 
-int AlignAndConnect(PacketTable* table, int client, const Address& destination,
+int Align(FlowTable* table, int client, int upstream, const Address& destination) {
+  return BindNext(table, client, upstream, destination, AlignOptions(client, upstream));
+}
+
+int AlignAndConnect(FlowTable* table, int client, const Address& destination,
                     void (*prepare)(int fd)) {
   for (int i = 0; i <= kTries; i++) {
     const int fd = socket(destination.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
     prepare(fd);
-    // After the last try the kernel chooses; packets will not carry that flow.
+    // After the last try the kernel chooses; no table will carry that flow.
     const int port = i < kTries ? Align(table, client, fd, destination) : 0;
     if (connect(fd, destination.sockaddr_ptr(), destination.length) == 0 || errno == EINPROGRESS) {
       return fd;
