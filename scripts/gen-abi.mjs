@@ -1,4 +1,4 @@
-// Makes src/abi.gen.ts from the X-macros of include/splice/*.h. Called by "npm run gen"; a unit
+// Makes src/abi.gen.ts from the X-macros of include/splice/*.h and kernel/uapi/symsplice.h. Called by "npm run gen"; a unit
 // test makes it again and compares. It reads only lines of the form X(NAME, value), and of the
 // transition table X(FROM, EVENT, TO).
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -66,12 +66,20 @@ const LISTS = [
     macro: 'SPLICE_PACKET_COUNTERS',
     name: 'PACKET_COUNTER',
     type: 'PacketCounter',
-    of: 'What the programs of the packet backend count.',
+    of: 'What the programs of the packet backend count, and the kernel module.',
+  },
+  {
+    header: 'symsplice.h',
+    macro: 'SYMSPLICE_COUNTERS',
+    name: 'MODULE_COUNTER',
+    type: 'ModuleCounter',
+    of: 'What only the kernel module counts.',
   },
 ];
 
 function read(header) {
-  return readFileSync(`${root}include/splice/${header}`, 'utf8');
+  const directory = header === 'symsplice.h' ? 'kernel/uapi' : 'include/splice';
+  return readFileSync(`${root}${directory}/${header}`, 'utf8');
 }
 
 /** The rows of an X-macro: what stands between the parentheses, and the comment behind. */
@@ -93,7 +101,7 @@ export async function generate() {
   const version = /#define SPLICE_ABI_VERSION (\d+)/.exec(read('abi.h'))[1];
   const words = /#define SPLICE_REACTOR_WORDS (\d+)/.exec(read('abi.h'))[1];
   const out = [
-    '// Made by scripts/gen-abi.mjs from include/splice/. Do not edit; run "npm run gen".',
+    '// Made by scripts/gen-abi.mjs from include/splice/ and kernel/uapi/. Do not edit; run "npm run gen".',
     '',
     `export const ABI_VERSION = ${version};`,
     `export const REACTOR_WORDS = ${words};`,

@@ -1,4 +1,4 @@
-// Made by scripts/gen-abi.mjs from include/splice/. Do not edit; run "npm run gen".
+// Made by scripts/gen-abi.mjs from include/splice/ and kernel/uapi/. Do not edit; run "npm run gen".
 
 export const ABI_VERSION = 1;
 export const REACTOR_WORDS = 5;
@@ -176,7 +176,7 @@ export const PACKET_ANSWER_NAMES = [
   'tunneled',
 ] as const satisfies readonly PacketAnswer[];
 
-/** What the programs of the packet backend count. */
+/** What the programs of the packet backend count, and the kernel module. */
 export const PACKET_COUNTER = {
   'not-ip': 0,
   'not-tcp': 1,
@@ -283,6 +283,38 @@ export const PACKET_COUNTER_NAMES = [
   'control-not-yet',
   'control-refused',
 ] as const satisfies readonly PacketCounter[];
+
+/** What only the kernel module counts. */
+export const MODULE_COUNTER = {
+  queued: 0,
+  'queue-again': 1,
+  'queue-full': 2,
+  'queue-relayed': 3,
+  'queue-returned': 4,
+  gates: 5,
+  'gates-opened': 6,
+  pumped: 7,
+  releases: 8,
+  'no-route': 9,
+  probes: 10,
+  resets: 11,
+} as const;
+export type ModuleCounter = keyof typeof MODULE_COUNTER;
+/** Names by value. */
+export const MODULE_COUNTER_NAMES = [
+  'queued',
+  'queue-again',
+  'queue-full',
+  'queue-relayed',
+  'queue-returned',
+  'gates',
+  'gates-opened',
+  'pumped',
+  'releases',
+  'no-route',
+  'probes',
+  'resets',
+] as const satisfies readonly ModuleCounter[];
 
 /** Counters of what happens on the way to an exit; each of the others is one. */
 export const PACKET_NOTES = [

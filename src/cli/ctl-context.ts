@@ -17,6 +17,8 @@ export interface CtlParts {
   hashPassword(password: string): Promise<string>;
   /** Takes off this host what the packet backend of ended servers left. @throws as `Native.packetUninstall` */
   uninstallPacket(pinDirectory: string): Promise<PacketRemains>;
+  /** Resets the flows that ended servers left in the kernel module: how many; undefined, it is not loaded. @throws as `Native.moduleAbort` */
+  resetModule(): Promise<number | undefined>;
 }
 
 export interface CtlContext extends CtlParts {
@@ -103,6 +105,16 @@ const packetShape = z.object({
   tag: z.string(),
 });
 
+const moduleShape = z.object({
+  sourcePorts: z.tuple([z.number(), z.number()]),
+  sourcePortsUsed: z.number(),
+  maxFlows: z.number().optional(),
+  phases: z.object({ transit: z.number(), released: z.number(), ended: z.number() }),
+  refused: z.number(),
+  counters: z.record(z.string(), z.number()),
+  more: z.record(z.string(), z.number()),
+});
+
 const statsShape = z.object({
   pid: z.number(),
   version: z.string(),
@@ -117,6 +129,7 @@ const statsShape = z.object({
   descriptorLimit: z.number(),
   totals: totalsShape,
   packet: packetShape.optional(),
+  module: moduleShape.optional(),
   http: httpShape.optional(),
 });
 

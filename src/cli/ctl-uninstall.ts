@@ -1,4 +1,4 @@
-/** `splice-ctl uninstall`: takes off this host what the packet backend of servers that have ended left on it. */
+/** `splice-ctl uninstall`: takes off this host what the packet and module backends of servers that have ended left on it. */
 import { constants } from 'node:os';
 import { errnoOf } from '../engine/errno-of.js';
 import { SpliceError } from '../errors.js';
@@ -10,18 +10,22 @@ const { EBUSY, EPERM, EACCES } = constants.errno;
 
 export async function uninstall(context: CtlContext, pinDirectory: string): Promise<ExitCode> {
   const { stdout } = context.environment;
-  const { filters, flows } = await remove(context, pinDirectory);
+  const { filters, flows } = await inWords(() => context.uninstallPacket(pinDirectory));
   stdout.write(
     filters === 0 && flows === 0
       ? 'nothing of the packet backend is on this host\n'
       : `removed ${counted(filters, 'filter')}; ${counted(flows, 'flow')} reset\n`,
   );
+  const inModule = await inWords(() => context.resetModule());
+  if (inModule !== undefined) {
+    stdout.write(`symsplice.ko is loaded: ${counted(inModule, 'flow')} reset; "rmmod symsplice" takes it off\n`);
+  }
   return EXIT.ok;
 }
 
-async function remove(context: CtlContext, pinDirectory: string): ReturnType<CtlContext['uninstallPacket']> {
+async function inWords<T>(step: () => Promise<T>): Promise<T> {
   try {
-    return await context.uninstallPacket(pinDirectory);
+    return await step();
   } catch (cause) {
     const why = wordsOf(errnoOf(cause));
     if (why === undefined) throw cause;
@@ -31,7 +35,7 @@ async function remove(context: CtlContext, pinDirectory: string): ReturnType<Ctl
 
 function wordsOf(errno: number): string | undefined {
   if (errno === EBUSY)
-    return 'a running process uses the packet backend here: stop it first, as with "splice-ctl drain"';
+    return 'a running process uses the packet or module backend here: stop it first, as with "splice-ctl drain"';
   if (errno === EPERM || errno === EACCES) return 'needs root, or CAP_SYS_ADMIN and CAP_NET_ADMIN';
   return undefined;
 }

@@ -169,7 +169,7 @@ function controlActions<Config extends ServerConfig>(parts: {
     flows: async () => ({ pid, flows: (await server.snapshot()).flows }),
     stats: async () => {
       const [snapshot, totals] = await Promise.all([server.snapshot(), metrics.totals()]);
-      const { flows, handshakes, descriptors, descriptorLimit, packet, http } = snapshot;
+      const { flows, handshakes, descriptors, descriptorLimit, packet, module, http } = snapshot;
       return {
         pid,
         version: VERSION,
@@ -184,6 +184,7 @@ function controlActions<Config extends ServerConfig>(parts: {
         descriptorLimit,
         totals,
         packet,
+        module,
         http: http && describeHttp(http),
       };
     },

@@ -8,6 +8,7 @@ const code = await ctlMain(processEnvironment(), {
   surroundings: ownSurroundings(),
   probeMachine: async () => (await import('../engine/doctor.js')).probeMachine(),
   uninstallPacket: async (pinDirectory) => (await import('../native.js')).native().packetUninstall(pinDirectory),
+  resetModule: async () => (await import('../engine/module-status.js')).resetModule(),
   hashPassword: async (password) => (await import('../socks/users.js')).hashPassword(password),
 });
 process.exit(code);

@@ -15,6 +15,7 @@ import type { HttpTotals } from './http-totals.js';
 import { closeServer, HTTP_LIMITS, json, routeListener } from './http-routes.js';
 import type { MetricTotals } from './metrics.js';
 import { listenAt } from './socket-file.js';
+import type { ModuleSnapshot } from '../engine/module-snapshot.js';
 import type { PacketSnapshot } from '../engine/packet-snapshot.js';
 import { SpliceError } from '../errors.js';
 
@@ -40,6 +41,8 @@ export interface StatsAnswer {
   readonly totals: MetricTotals;
   /** Only where the packet backend is in use. */
   readonly packet?: PacketSnapshot | undefined;
+  /** Only where the module backend is in use. */
+  readonly module?: ModuleSnapshot | undefined;
   /** Of a splice-http only. */
   readonly http?: HttpTotals | undefined;
 }

@@ -11,7 +11,7 @@ export interface FlowInfo {
   readonly user?: string | undefined;
   readonly backend: string;
   readonly state: string;
-  /** What has happened towards each side, by the names of the thesis: only while the packet backend carries the flow. */
+  /** What has happened towards each side, by the names of the thesis: only while the packet or module backend carries the flow. */
   readonly sides?: { readonly client: string; readonly server: string } | undefined;
   /** The same condition. */
   readonly packet?: PacketInfo | undefined;
@@ -29,7 +29,7 @@ export interface FlowInfo {
   readonly refusals: readonly Refusal[];
 }
 
-/** What the packet backend's programs do with a flow. `up` is from client to server. */
+/** What the packet backend's programs, or the kernel module, do with a flow. `up` is from client to server. */
 export interface PacketInfo {
   readonly phase: string;
   readonly ways: { readonly up: string; readonly down: string };

@@ -4,6 +4,7 @@
  */
 import { Counter, Gauge, Registry } from 'prom-client';
 import { PACKET_NOTES } from '../abi.gen.js';
+import type { PacketSnapshot } from '../engine/packet-snapshot.js';
 import type { ServerSnapshot } from '../server/server-interface.js';
 import { DurationHistogram } from './duration-histogram.js';
 import type { HistogramSeries, HistogramShape } from './duration-histogram.js';
@@ -56,6 +57,8 @@ export class Metrics extends MetricCounts {
     super();
     this.#defineCounters();
     this.#defineGauges(version);
+    this.#definePacket();
+    this.#defineModule();
   }
 
   /** Where gauges are read from; call once the server runs. */
@@ -172,18 +175,6 @@ export class Metrics extends MetricCounts {
     counter('relayed_bytes_total', 'Bytes relayed, live flows included', ['backend', 'direction'], (scrape) =>
       this.#relayedBytes(scrape),
     );
-    counter(
-      'packet_exits_total',
-      'Segments, by the exit of the BPF programs that they took',
-      ['exit'],
-      ({ snapshot }) => packetSamples('exit', snapshot, (name) => !PACKET_NOTE_NAMES.has(name)),
-    );
-    counter('packet_notes_total', 'What the BPF programs noted on the way to an exit', ['note'], ({ snapshot }) =>
-      packetSamples('note', snapshot, (name) => PACKET_NOTE_NAMES.has(name)),
-    );
-    counter('packet_refused_total', 'Flows that were due and could not go over', [], ({ snapshot: { packet } }) =>
-      packet === undefined ? [] : [[{}, packet.refused]],
-    );
     counter('config_reloads_total', 'Readings of the configuration while running', ['result'], () =>
       Object.entries(this.#reloads).map(([result, count]): Sample => [{ result }, count]),
     );
@@ -213,24 +204,62 @@ export class Metrics extends MetricCounts {
       [{ direction: 'up' }, sum(snapshot.flows.map((flow) => flow.bytesUp))],
       [{ direction: 'down' }, sum(snapshot.flows.map((flow) => flow.bytesDown))],
     ]);
-    gauge('packet_flows', 'Flows that the packet backend knows', ['phase'], ({ snapshot: { packet } }) =>
-      Object.entries(packet?.phases ?? {}).map(([phase, count]): Sample => [{ phase }, count]),
-    );
-    gauge('packet_entries', 'Entries of its map in use, two a flow', [], ({ snapshot: { packet } }) =>
-      packet === undefined ? [] : [[{}, 2 * sum(Object.values(packet.phases))]],
-    );
-    gauge('packet_max_entries', 'Entries that its map has room for', [], ({ snapshot: { packet } }) =>
-      packet === undefined ? [] : [[{}, 2 * packet.maxFlows]],
-    );
-    gauge('packet_source_ports', 'Source ports of flows in the kernel', [], ({ snapshot: { packet } }) =>
-      packet === undefined ? [] : [[{}, packet.sourcePortsUsed]],
-    );
     gauge('handshakes', 'Connections between accept and splice', [], ({ snapshot }) => [[{}, snapshot.handshakes]]);
     gauge('open_descriptors', 'Open descriptors', [], ({ snapshot }) => [[{}, snapshot.descriptors]]);
     gauge('max_descriptors', 'Limit of open descriptors', [], ({ snapshot }) => [[{}, snapshot.descriptorLimit]]);
     gauge('process_resident_bytes', 'Resident memory', [], () => [[{}, process.memoryUsage.rss()]]);
     gauge('process_start_time_seconds', 'Start of the process, unix time', [], () => [[{}, this.#startedAt / 1000]]);
     gauge('build_info', 'Always 1; the version is in the label', ['version'], () => [[{ version }, 1]]);
+  }
+
+  #definePacket(): void {
+    this.#defineKernel('packet', 'the BPF programs', ({ packet }) => packet);
+    const gauge = this.gauge.bind(this);
+    gauge('packet_entries', 'Entries of its map in use, two a flow', [], ({ snapshot: { packet } }) =>
+      packet === undefined ? [] : [[{}, 2 * sum(Object.values(packet.phases))]],
+    );
+    gauge('packet_max_entries', 'Entries that its map has room for', [], ({ snapshot: { packet } }) =>
+      packet === undefined ? [] : [[{}, 2 * packet.maxFlows]],
+    );
+  }
+
+  #defineModule(): void {
+    this.#defineKernel('module', 'the kernel module', ({ module }) => module);
+    this.counter('module_counts_total', 'What only the kernel module counts', ['what'], ({ snapshot: { module } }) =>
+      Object.entries(module?.more ?? {}).map(([what, count]): Sample => [{ what }, count]),
+    );
+    this.gauge('module_max_flows', 'Flows that the kernel module has room for', [], ({ snapshot: { module } }) =>
+      module?.maxFlows === undefined ? [] : [[{}, module.maxFlows]],
+    );
+  }
+
+  /** What packet and module backend have in common; nothing is claimed of one that is not in use. */
+  #defineKernel(name: string, who: string, of: (snapshot: ServerSnapshot) => KernelNumbers | undefined): void {
+    const counted = (label: string, wanted: (counter: string) => boolean): Read<Sample> => {
+      return ({ snapshot }) =>
+        Object.entries(of(snapshot)?.counters ?? {})
+          .filter(([counter]) => wanted(counter))
+          .map(([counter, count]): Sample => [{ [label]: counter }, count]);
+    };
+    const isNote = (counter: string): boolean => PACKET_NOTE_NAMES.has(counter);
+    this.counter(
+      `${name}_exits_total`,
+      `Segments, by the exit of ${who} that they took`,
+      ['exit'],
+      counted('exit', (counter) => !isNote(counter)),
+    );
+    this.counter(`${name}_notes_total`, `What ${who} noted on the way to an exit`, ['note'], counted('note', isNote));
+    this.counter(`${name}_refused_total`, 'Flows that were due and could not go over', [], ({ snapshot }) => {
+      const kernel = of(snapshot);
+      return kernel === undefined ? [] : [[{}, kernel.refused]];
+    });
+    this.gauge(`${name}_flows`, `Flows that the ${name} backend knows`, ['phase'], ({ snapshot }) =>
+      Object.entries(of(snapshot)?.phases ?? {}).map(([phase, count]): Sample => [{ phase }, count]),
+    );
+    this.gauge(`${name}_source_ports`, 'Source ports of flows in the kernel', [], ({ snapshot }) => {
+      const kernel = of(snapshot);
+      return kernel === undefined ? [] : [[{}, kernel.sourcePortsUsed]];
+    });
   }
 
   #relayedBytes({ numbers, snapshot }: Scrape): Sample[] {
@@ -259,10 +288,7 @@ export class Metrics extends MetricCounts {
 
 const PACKET_NOTE_NAMES: ReadonlySet<string> = new Set(PACKET_NOTES);
 
-function packetSamples(label: string, { packet }: ServerSnapshot, wanted: (name: string) => boolean): Sample[] {
-  const entries = Object.entries(packet?.counters ?? {});
-  return entries.filter(([name]) => wanted(name)).map(([name, count]): Sample => [{ [label]: name }, count]);
-}
+type KernelNumbers = Pick<PacketSnapshot, 'counters' | 'refused' | 'phases' | 'sourcePortsUsed'>;
 
 function sum(values: Iterable<number>): number {
   let total = 0;

@@ -67,7 +67,7 @@ export interface BothWays<T> {
   readonly down: T;
 }
 
-/** A flow inside the packet backend, as its programs see it. */
+/** A flow inside the packet or module backend, as the kernel sees it. */
 export interface PacketDetails {
   readonly phase: PacketPhase;
   /** What has happened towards each side, by the names of the thesis. */

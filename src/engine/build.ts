@@ -47,11 +47,7 @@ export async function buildBackends(asked: BackendName | 'auto', settings: Build
   capabilities.push({ backend: 'splice', available: true, reason: 'splice(2) in native threads, needs no privilege' });
   backends.set('copy', new CopyBackend());
   capabilities.push({ backend: 'copy', available: true, reason: "Node's streams" });
-  capabilities.push(
-    asked === 'sockmap'
-      ? addSockmap(backends)
-      : unavailable('sockmap', 'only when asked for'),
-  );
+  capabilities.push(asked === 'sockmap' ? addSockmap(backends) : unavailable('sockmap', 'only when asked for'));
   // What a machine never had is no reason that each of its flows should name.
   const hasModule = status !== undefined && isLoaded(status);
   return { backends, capabilities, auto: AUTO_ORDER.filter((name) => name !== 'module' || hasModule) };

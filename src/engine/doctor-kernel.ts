@@ -29,28 +29,16 @@ export function versionRow(kernel: string): Capability {
 
 const UNPRIVILEGED = ['allowed', 'off until reboot', 'off, root may turn it on'];
 
-function moduleRows(): Capability[] {
+function loadableRow(): Capability {
   const loadable = existsSync('/proc/modules');
-  const loaded = existsSync('/sys/module/symsplice');
-  const enables = 'backend module';
-  return [
-    {
-      group,
-      name: 'loadable modules',
-      status: loadable ? 'ok' : 'missing',
-      found: loadable ? 'supported' : 'this kernel loads no modules',
-      enables,
-      advice: loadable ? '' : 'needs a kernel built with CONFIG_MODULES; no other backend does',
-    },
-    {
-      group,
-      name: 'symsplice module',
-      status: loaded ? 'ok' : 'missing',
-      found: loaded ? 'loaded' : 'not loaded',
-      enables,
-      advice: loaded ? '' : 'optional; no other backend needs it',
-    },
-  ];
+  return {
+    group,
+    name: 'loadable modules',
+    status: loadable ? 'ok' : 'missing',
+    found: loadable ? 'supported' : 'this kernel loads no modules',
+    enables: 'backend module',
+    advice: loadable ? '' : 'needs a kernel built with CONFIG_MODULES; no other backend does',
+  };
 }
 
 export function probeKernel(): Capability[] {
@@ -84,6 +72,6 @@ export function probeKernel(): Capability[] {
               advice: 'sysctl -w net.core.bpf_jit_enable=1',
             },
     ),
-    ...moduleRows(),
+    loadableRow(),
   ];
 }

@@ -6,6 +6,7 @@
 import { probeBpf } from './doctor-bpf.js';
 import { probeKernel } from './doctor-kernel.js';
 import { probeLimits } from './doctor-limits.js';
+import { probeModule } from './doctor-module.js';
 import { probePacket } from './doctor-packet.js';
 import { probePrivilege } from './doctor-privilege.js';
 
@@ -24,5 +25,12 @@ export interface Capability {
 
 /** Probes everything once; takes some tens of milliseconds. Needs no privilege to answer. */
 export async function probeMachine(): Promise<Capability[]> {
-  return [...probePrivilege(), ...probeKernel(), ...(await probeBpf()), ...probePacket(), ...probeLimits()];
+  return [
+    ...probePrivilege(),
+    ...probeKernel(),
+    ...(await probeBpf()),
+    ...probePacket(),
+    ...probeModule(),
+    ...probeLimits(),
+  ];
 }

@@ -8,7 +8,15 @@ import { BackendUnavailableError, SpliceArgumentError, SpliceStateError } from '
 import { native, type KernelFlows } from '../native.js';
 import { BACKENDS, type Backend, type BackendCapability, type BackendName, type Handover } from './backend.js';
 import { buildBackends, type Built } from './build.js';
-import { flushed, listenerDescriptor, requireConnectable, requireEstablished, stopReading, toEndpoint, type Endpoint } from './endpoint.js';
+import {
+  flushed,
+  listenerDescriptor,
+  requireConnectable,
+  requireEstablished,
+  stopReading,
+  toEndpoint,
+  type Endpoint,
+} from './endpoint.js';
 import { Flow } from './flow.js';
 import { prepareUpstream } from './intend.js';
 import { KernelBackend } from './kernel-backend.js';

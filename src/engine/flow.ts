@@ -78,7 +78,7 @@ export class Flow {
     return this.#now().refusals;
   }
 
-  /** What the packet backend's programs know of the flow, while they carry it. */
+  /** What the packet backend's programs, or the kernel module, know of the flow while they carry it. */
   packet(): PacketDetails | undefined {
     return this.#carrier?.packet?.();
   }

@@ -1,8 +1,8 @@
-/** Whether the kernel module can be used by this process, in words for people: for the engine and the doctor. Pure. */
+/** Whether the kernel module can be used by this process, in words for people: for the engine, the doctor and `splice-ctl`. */
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { ABI_VERSION } from '../abi.gen.js';
-import type { ModuleStatus } from '../native.js';
+import { native, type ModuleStatus } from '../native.js';
 
 const { ENOENT, EPERM } = constants.errno;
 
@@ -34,4 +34,9 @@ export function moduleProblem({ error, permitted, abi }: ModuleStatus): ModulePr
   return permitted === -EPERM
     ? { found: `not permitted (${name})`, advice: 'needs root, or CAP_NET_ADMIN' }
     : { found: `unknown: ${name}`, advice: 'the kernel log may know more' };
+}
+
+/** Resets all its flows of this network namespace: how many; undefined where it is not loaded. @throws as `Native.moduleAbort` */
+export function resetModule(): number | undefined {
+  return isLoaded(native().moduleStatus()) ? native().moduleAbort() : undefined;
 }

@@ -19,7 +19,7 @@ export interface EngineOptions {
    */
   backend?: BackendName | 'auto';
   /**
-   * What `auto` takes where it has the choice: `end-to-end` is `packet`, `split` leaves that out. See docs/recovery.md.
+   * What `auto` takes where it has the choice: `end-to-end` is `packet` or `module`, `split` leaves both out. See docs/recovery.md.
    * **Default:** `'end-to-end'`.
    */
   prefer?: Preference;
@@ -34,7 +34,7 @@ export interface EngineOptions {
    * it then does when its reads prove bulky. **Default:** 65536.
    */
   spliceAfter?: number;
-  /** Settings of the `packet` backend. */
+  /** Settings of the `packet` backend; `afterBytes`, `afterMs` and `sourcePorts` are the `module` backend's, too. */
   packet?: PacketOptions;
 }
 
@@ -72,7 +72,7 @@ export interface Destination {
 
 export interface CloseOptions {
   /**
-   * Leaves flows that need no process any more (`packet` backend, both sides SPLICED) to the kernel; the next engine
+   * Leaves flows that need no process any more (`packet` and `module` backend) to the kernel; the next engine
    * that opens here adopts them. **Default:** `false`, every flow ends.
    */
   keep?: boolean;

@@ -18,7 +18,12 @@ export class PacketBackend extends KernelBackend<PacketPlane> {
   readonly name = 'packet';
 
   /** @throws SpliceError (also VerifierError) with the reason in plain words; nothing stays behind then */
-  constructor(settings: RelaySettings, choice: PacketChoice, idleMs: number, parts: PacketParts = { relay: makeRelay }) {
+  constructor(
+    settings: RelaySettings,
+    choice: PacketChoice,
+    idleMs: number,
+    parts: PacketParts = { relay: makeRelay },
+  ) {
     super({
       settings,
       choice,

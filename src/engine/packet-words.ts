@@ -81,7 +81,8 @@ export class Carriages {
         return this.#young;
       case PACKET_STATUS.refused: {
         let carriage = this.#refused.get(answer);
-        if (carriage === undefined) this.#refused.set(answer, (carriage = this.#bySplice(wordsOf(answer, this.#backend))));
+        if (carriage === undefined)
+          this.#refused.set(answer, (carriage = this.#bySplice(wordsOf(answer, this.#backend))));
         return carriage;
       }
       default:

@@ -8,10 +8,8 @@ import type { CacheActions } from '../control/http-actions.js';
 import { HttpAccess } from '../control/http-access.js';
 import { HttpCounts, copyHttpNumbers } from '../control/http-counts.js';
 import { MetricCounts } from '../control/metric-counts.js';
-import type { FlowInfo } from '../control/flow-info.js';
 import type { HttpSnapshot } from '../control/http-snapshot.js';
 import { SpliceEngine } from '../engine/engine.js';
-import { packetSnapshot, type PacketSnapshot } from '../engine/packet-snapshot.js';
 import { Tap } from '../engine/tap.js';
 import { formatEndpoint } from '../flow/address.js';
 import { DeadlineQueue, Sweeper } from '../flow/deadlines.js';
@@ -36,10 +34,11 @@ import { kindsOf, listenersOf, type ListenerKind } from './http-listeners.js';
 import { makeSite, watchUsers, type HttpSite } from './http-site.js';
 import { Listeners, localAddress } from './listeners.js';
 import type { Logger } from './logging.js';
-import { packetOptions, tellOfPlane } from './packet-server.js';
+import { kernelSnapshots, packetOptions, tellOfPlane } from './packet-server.js';
 import type { UsersWatch } from './policy.js';
 import { ReactorHost } from './reactor-host.js';
 import type { BackendChoiceInfo } from './server-interface.js';
+import type { WorkerLive } from './worker-protocol.js';
 
 /** Descriptors kept aside: libraries, logs, control connections, pipes, open bodies of the cache. */
 const RESERVED_DESCRIPTORS = 1000;
@@ -71,10 +70,7 @@ export interface ServeHttpOptions {
 }
 
 /** The state of one thread. */
-export interface HttpLive {
-  readonly handshakes: number;
-  readonly flows: FlowInfo[];
-  readonly packet: PacketSnapshot | undefined;
+export interface HttpLive extends WorkerLive {
   readonly http: HttpSnapshot;
 }
 
@@ -296,12 +292,12 @@ export class HttpServer {
     }
     let idle = 0;
     for (const connection of connections) if (connection.resting) idle++;
-    const packet = this.#stopped === undefined && engine.packetPlane ? packetSnapshot(engine.packetPlane) : undefined;
+    const kernel = this.#stopped === undefined ? kernelSnapshots(engine) : { packet: undefined };
     const requests = exchanges.size - tunnels.size;
     return {
       handshakes: requests,
       flows,
-      packet,
+      ...kernel,
       http: {
         numbers: copyHttpNumbers(this.#counts.numbers),
         connections: connections.size,

@@ -1,7 +1,10 @@
-/** Stage accept, once at the start: what the packet backend is told by the configuration, and the operator of it. */
+/** Stage accept, once at the start: what packet and module backend are told by the configuration, and the operator of them. */
 import { ABI_VERSION } from '../abi.gen.js';
 import type { SpliceEngine } from '../engine/engine.js';
+import type { ModulePlane } from '../engine/module-plane.js';
+import { moduleSnapshot, type ModuleSnapshot } from '../engine/module-snapshot.js';
 import type { PacketOptions } from '../engine/packet-options.js';
+import { packetSnapshot, type PacketSnapshot } from '../engine/packet-snapshot.js';
 import { VerifierError } from '../errors.js';
 import type { Connection } from '../flow/connection.js';
 import { DeadlineQueue } from '../flow/deadlines.js';
@@ -27,6 +30,26 @@ export function seatsOf(
   { kernelFlows }: SpliceEngine,
 ): DeadlineQueue<Connection> | undefined {
   return maxConnections === 'auto' && kernelFlows !== undefined ? new DeadlineQueue(SEAT_LOOK_MS) : undefined;
+}
+
+/** The state of whichever backend's flows need no process. Not to be asked of an engine that is closed. */
+export function kernelSnapshots({ packetPlane, modulePlane }: SpliceEngine): {
+  packet: PacketSnapshot | undefined;
+  module: ModuleSnapshot | undefined;
+} {
+  return {
+    packet: packetPlane && packetSnapshot(packetPlane),
+    module: modulePlane && moduleNow(modulePlane),
+  };
+}
+
+/** A module that was unloaded meanwhile has no numbers any more. */
+function moduleNow(plane: ModulePlane): ModuleSnapshot | undefined {
+  try {
+    return moduleSnapshot(plane);
+  } catch {
+    return undefined;
+  }
 }
 
 /** What an operator should know of the data plane at the start. */

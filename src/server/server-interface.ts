@@ -8,6 +8,7 @@ import type { CacheActions } from '../control/http-actions.js';
 import type { HttpSnapshot } from '../control/http-snapshot.js';
 import type { Metrics } from '../control/metrics.js';
 import type { HostPort, SocksConfig } from './config.js';
+import type { ModuleSnapshot } from '../engine/module-snapshot.js';
 import type { PacketSnapshot } from '../engine/packet-snapshot.js';
 import type { InheritedSocket } from './systemd.js';
 
@@ -23,6 +24,8 @@ export interface ServerSnapshot {
   readonly flows: readonly FlowInfo[];
   /** The packet backend's data plane, where there is one. It is one for all threads of the process. */
   readonly packet: PacketSnapshot | undefined;
+  /** The kernel module, where it is in use. The same for all threads. */
+  readonly module?: ModuleSnapshot | undefined;
   /** Of a splice-http only: all its threads together. */
   readonly http?: HttpSnapshot | undefined;
 }

@@ -4,8 +4,6 @@
  */
 import { SpliceEngine } from '../engine/engine.js';
 import type { MetricCounts } from '../control/metric-counts.js';
-import type { FlowInfo } from '../control/flow-info.js';
-import { packetSnapshot, type PacketSnapshot } from '../engine/packet-snapshot.js';
 import { accept } from '../flow/accept.js';
 import { AdoptedFlows } from '../flow/adopted.js';
 import type { Connection, FlowContext } from '../flow/connection.js';
@@ -21,9 +19,10 @@ import { countDescriptors, descriptorLimit } from './descriptors.js';
 import { Listeners, openListeners } from './listeners.js';
 import type { Logger } from './logging.js';
 import { native, type Quota } from '../native.js';
-import { packetOptions, seatsOf, tellOfPlane } from './packet-server.js';
+import { kernelSnapshots, packetOptions, seatsOf, tellOfPlane } from './packet-server.js';
 import { UsersWatch, readPolicy } from './policy.js';
 import { ReactorHost } from './reactor-host.js';
+import type { WorkerLive } from './worker-protocol.js';
 import type { BackendChoiceInfo, RunningServer, ServerOptions, ServerSnapshot } from './server-interface.js';
 
 /** Descriptors kept aside: libraries, logs, control connections, pipes of the relay threads. */
@@ -203,15 +202,15 @@ export class SocksServer implements RunningServer {
   }
 
   /** Connections before relay, and flows, at this moment. */
-  live(): { handshakes: number; flows: FlowInfo[]; packet: PacketSnapshot | undefined } {
+  live(): WorkerLive {
     const { handshaking, connecting, relaying, engine } = this.#context;
     const flows = this.#adopted.describe(this.#idPrefix);
     for (const connection of relaying) {
       const info = describe(connection, this.#idPrefix);
       if (info !== undefined) flows.push(info);
     }
-    const packet = this.#stopped === undefined && engine.packetPlane ? packetSnapshot(engine.packetPlane) : undefined;
-    return { handshakes: handshaking.size + connecting.size, flows, packet };
+    const kernel = this.#stopped === undefined ? kernelSnapshots(engine) : { packet: undefined };
+    return { handshakes: handshaking.size + connecting.size, flows, ...kernel };
   }
 
   snapshot(): Promise<ServerSnapshot> {

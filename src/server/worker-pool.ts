@@ -133,6 +133,7 @@ export class WorkerPool<Config extends SocksConfig | HttpConfig> implements Runn
       descriptorLimit: descriptorLimit(),
       flows: reports.flatMap(({ flows }) => flows),
       packet: reports.find(({ packet }) => packet !== undefined)?.packet,
+      module: reports.find(({ module }) => module !== undefined)?.module,
       http: https.length === 0 ? undefined : addHttpSnapshots(https),
     };
   }

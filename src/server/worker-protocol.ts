@@ -6,6 +6,7 @@ import type { FlowInfo } from '../control/flow-info.js';
 import type { PurgeMode, PurgeOrder } from '../control/http-actions.js';
 import type { HttpSnapshot } from '../control/http-snapshot.js';
 import type { MetricNumbers } from '../control/metric-counts.js';
+import type { ModuleSnapshot } from '../engine/module-snapshot.js';
 import type { PacketSnapshot } from '../engine/packet-snapshot.js';
 import { ConfigError, SpliceError, type SpliceErrorCode } from '../errors.js';
 import type { HostPort, SocksConfig } from './config.js';
@@ -54,6 +55,7 @@ export interface WorkerLive {
   readonly handshakes: number;
   readonly flows: readonly FlowInfo[];
   readonly packet: PacketSnapshot | undefined;
+  readonly module?: ModuleSnapshot | undefined;
   /** Of a splice-http. */
   readonly http?: HttpSnapshot | undefined;
 }

@@ -34,6 +34,7 @@ async function ctl(...argv: string[]) {
     surroundings: { uid: process.getuid?.() || 1, tmpdir: base, env: { RUNTIME_DIRECTORY: directory } },
     probeMachine: never,
     uninstallPacket: never,
+    resetModule: never,
     hashPassword: never,
   });
   return { code, out: environment.out(), err: environment.err() };

@@ -44,6 +44,7 @@ async function ctl(argv: readonly string[], part: Partial<Environment> = {}, cap
     // A user other than root, so that the real /run/symsplice is not looked at.
     surroundings: { uid: process.getuid?.() || 1, tmpdir: base, env: { RUNTIME_DIRECTORY: directory } },
     probeMachine: () => Promise.resolve(capabilities),
+    resetModule: () => Promise.resolve(undefined),
     uninstallPacket: (pins) => (pinsAsked.push(pins), Promise.resolve({ filters: 1, flows: 2 })),
     hashPassword: (password) => hashPassword(password, { ln: 10, r: 8, p: 1 }),
   });

@@ -70,9 +70,10 @@ describe('watch', () => {
 });
 
 describe('uninstall', () => {
-  const run = async (uninstallPacket: CtlContext['uninstallPacket']) => {
+  const run = async (uninstallPacket: CtlContext['uninstallPacket'], inModule?: number) => {
     const environment = fakeEnvironment([]);
-    const code = await uninstall({ environment, uninstallPacket } as unknown as CtlContext, '');
+    const resetModule = () => Promise.resolve(inModule);
+    const code = await uninstall({ environment, uninstallPacket, resetModule } as unknown as CtlContext, '');
     return `${code} ${environment.out()}`;
   };
   const failing = (errno: number) => () => Promise.reject(Object.assign(new Error('refused'), { errno }));
@@ -80,10 +81,13 @@ describe('uninstall', () => {
   test('says what it took off', async () => {
     expect(await run(() => Promise.resolve({ filters: 0, flows: 0 }))).toMatch(/^0 nothing of the packet backend/);
     expect(await run(() => Promise.resolve({ filters: 4, flows: 1 }))).toBe('0 removed 4 filters; 1 flow reset\n');
+    expect(await run(() => Promise.resolve({ filters: 0, flows: 0 }), 2)).toMatch(
+      /\nsymsplice\.ko is loaded: 2 flows reset; "rmmod symsplice" takes it off\n$/,
+    );
   });
 
   test('a server in use and a lack of privilege are said in words', async () => {
-    await expect(run(failing(-16))).rejects.toThrow(/a running process uses the packet backend/);
+    await expect(run(failing(-16))).rejects.toThrow(/a running process uses the packet or module backend/);
     await expect(run(failing(-1))).rejects.toThrow(/needs root/);
     await expect(run(failing(-12))).rejects.toThrow('refused');
   });
