@@ -86,6 +86,7 @@ bool Relay::ReadTransit(Napi::Env env, const Napi::Object& settings) {
   }
   settings_.transit.after_bytes = CountOrNever(NumberOr(settings, "kernelAfterBytes", 64 * 1024));
   settings_.transit.after_ms = CountOrNever(NumberOr(settings, "kernelAfterMs", 100));
+  settings_.transit.patient = settings.Get("kernelPatient").ToBoolean();
   return true;
 }
 

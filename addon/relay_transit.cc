@@ -69,7 +69,9 @@ void RelayLoop::Install(Flow* flow) {
                          {flow->up.taken(), flow->down.taken()},
                          {static_cast<uint32_t>(flow->up.pending_bytes()),
                           static_cast<uint32_t>(flow->down.pending_bytes())}};
-  if (!flow->transit->Install(ownership, pair)) {
+  if (flow->transit->Waits(pair, now_ms_)) {
+    Arm(flow, now_ms_ + Recovery::kAgainMs);
+  } else if (!flow->transit->Install(ownership, pair)) {
     Arm(flow, 0);
   } else if (flow->transit->takes_sockets()) {
     Arm(flow, 0);

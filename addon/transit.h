@@ -17,6 +17,7 @@
 #include <memory>
 
 #include "flow_table.h"
+#include "recovery.h"
 
 namespace symsplice {
 
@@ -26,6 +27,7 @@ struct TransitPolicy {
   uint32_t owner = 0;
   uint64_t after_bytes = 0;
   uint64_t after_ms = 0;
+  bool patient = false;  // flows that lose less while they are split wait
 
   bool at_once() const { return after_bytes == 0 || after_ms == 0; }
 };
@@ -52,6 +54,11 @@ class Transit {
     return bytes >= policy_.after_bytes || age_ms >= policy_.after_ms;
   }
   uint64_t after_ms() const { return policy_.after_ms; }
+  // Due, but better off with the pump for now: try again in Recovery::kAgainMs.
+  bool Waits(const TransitPair& pair, uint64_t now_ms) {
+    return policy_.patient && !policy_.at_once() &&
+           recovery_.IsBetterSplit(pair.client, pair.upstream, pair.bytes[0] + pair.bytes[1], now_ms);
+  }
 
   // Once installed nobody reads from the sockets any more; what was read before is still written.
   virtual bool takes_sockets() const = 0;
@@ -105,6 +112,7 @@ class Transit {
   uint64_t wait_ms_ = 1;
 
  private:
+  Recovery recovery_;
   std::atomic<PacketStatus> status_{PacketStatus::kYoung};
   std::atomic<int> answer_{SPLICE_ANSWER_NOT_YET};
 };

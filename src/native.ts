@@ -177,6 +177,8 @@ export interface RelaySettings {
   /** 0 with `kernelAfterMs` 0: at once. */
   kernelAfterBytes?: number;
   kernelAfterMs?: number;
+  /** A flow that is due waits while its losses are repaired sooner on each leg. */
+  kernelPatient?: boolean;
   /** Relay threads. */
   threads: number;
   /** Bytes asked of every pipe; above fs.pipe-max-size the kernel gives less. */

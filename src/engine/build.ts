@@ -34,7 +34,7 @@ export interface BuildSettings {
 /** Backends that are asked for only by name are made only then. `packet` is what `auto` wants most, then `module`. */
 export async function buildBackends(asked: BackendName | 'auto', settings: BuildSettings): Promise<Built> {
   const backends = new Map<BackendName, Backend>();
-  const endToEnd = asked === 'auto' && settings.prefer === 'end-to-end';
+  const endToEnd = asked === 'auto' && settings.prefer !== 'split';
   const packet =
     asked === 'packet' || endToEnd ? addPacket(backends, settings) : unavailable('packet', notTaken(asked));
   const status = asked === 'module' || (endToEnd && !packet.available) ? native().moduleStatus() : undefined;

@@ -88,7 +88,7 @@ export class SpliceEngine {
     if (asked !== 'auto' && !BACKENDS.includes(asked)) {
       throw new SpliceArgumentError(`backend: "${String(asked)}" is none of auto, ${BACKENDS.join(', ')}`);
     }
-    const prefer = options.prefer ?? 'end-to-end';
+    const prefer = options.prefer ?? 'auto';
     if (!PREFERENCES.includes(prefer)) {
       throw new SpliceArgumentError(`prefer: "${String(prefer)}" is none of ${PREFERENCES.join(', ')}`);
     }
@@ -98,7 +98,12 @@ export class SpliceEngine {
     requireNumber('spliceAfter', options.spliceAfter ?? 0, 0, Infinity);
     requireNumber('idleTimeoutMs', options.idleTimeoutMs ?? 0, 0, Infinity);
     const built = await buildBackends(asked, {
-      relay: { threads, pipeSize: options.pipeSize ?? 128 * 1024, spliceAfter: options.spliceAfter ?? 64 * 1024 },
+      relay: {
+        threads,
+        pipeSize: options.pipeSize ?? 128 * 1024,
+        spliceAfter: options.spliceAfter ?? 64 * 1024,
+        kernelPatient: asked === 'auto' && prefer === 'auto',
+      },
       packet: packetChoice(options.packet),
       prefer,
       idleMs: timerOf(options.idleTimeoutMs ?? 0),

@@ -24,7 +24,7 @@ export class ModuleBackend extends KernelBackend<ModulePlane> {
     super({
       settings,
       choice,
-      carriages: new Carriages('module', choice),
+      carriages: new Carriages('module', choice, settings.kernelPatient),
       plane: (onReports) => ModulePlane.open(choice, onReports, parts.plane),
       relay: parts.relay,
     });

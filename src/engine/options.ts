@@ -7,8 +7,11 @@ import type { Endpoint } from './endpoint.js';
 import type { PacketOptions } from './packet-options.js';
 import { requireInteger } from './require.js';
 
-/** Who repairs what is lost: the two end hosts, over the whole way, or the relay's sockets, each leg for itself. */
-export const PREFERENCES = ['end-to-end', 'split'] as const;
+/**
+ * Who repairs what is lost: the two end hosts, over the whole way, or the relay's sockets, each leg for itself; `auto`
+ * leaves a flow to the sockets for as long as it gains by that.
+ */
+export const PREFERENCES = ['auto', 'end-to-end', 'split'] as const;
 export type Preference = (typeof PREFERENCES)[number];
 
 export interface EngineOptions {
@@ -19,8 +22,10 @@ export interface EngineOptions {
    */
   backend?: BackendName | 'auto';
   /**
-   * What `auto` takes where it has the choice: `end-to-end` is `packet` or `module`, `split` leaves both out. See docs/recovery.md.
-   * **Default:** `'end-to-end'`.
+   * What backend `auto` takes where it has the choice: `end-to-end` is `packet` (or `module`), `split` leaves these out;
+   * `auto` is `end-to-end`, but a flow whose round trip is 10 ms or more goes over only when it has run for 4 MiB or
+   * 10 s without a loss on a leg that is clearly shorter than the whole way. See docs/recovery.md.
+   * **Default:** `'auto'`.
    */
   prefer?: Preference;
   /** Milliseconds without a byte after which a flow ends; 0: never. **Default:** `0`. */

@@ -27,7 +27,7 @@ export class PacketBackend extends KernelBackend<PacketPlane> {
     super({
       settings,
       choice,
-      carriages: new Carriages('packet', choice),
+      carriages: new Carriages('packet', choice, settings.kernelPatient),
       plane: (onReports) => PacketPlane.open(choice, idleMs, onReports, parts.plane),
       relay: parts.relay,
     });

@@ -63,15 +63,21 @@ export class Carriages {
   readonly #installed: Carriage;
   readonly #refused = new Map<number, Carriage>();
 
-  constructor(backend: KernelBackendName, { afterBytes, afterMs }: Pick<PacketChoice, 'afterBytes' | 'afterMs'>) {
+  constructor(
+    backend: KernelBackendName,
+    { afterBytes, afterMs }: Pick<PacketChoice, 'afterBytes' | 'afterMs'>,
+    patient = false,
+  ) {
     this.#backend = backend;
     this.#installed = Object.freeze({ backend, refusals: Object.freeze([]) });
     const when = [
       ...(Number.isFinite(afterBytes) ? [`after ${afterBytes} bytes`] : []),
       ...(Number.isFinite(afterMs) ? [`when it is ${afterMs} ms old`] : []),
     ];
+    // The numbers are those of addon/recovery.cc.
+    const later = patient ? '; on a way of 10 ms or more, after 4 MiB or 10 s without a loss' : '';
     this.#young = this.#bySplice(
-      when.length === 0 ? 'young: it never goes over' : `young: it goes over ${when.join(', or ')}`,
+      when.length === 0 ? 'young: it never goes over' : `young: it goes over ${when.join(', or ')}${later}`,
     );
   }
 

@@ -94,10 +94,10 @@ export const BACKEND_SETTING = {
 
 export const PREFER_SETTING = {
   argument: 'NAME',
-  help: `Who repairs losses, where auto can choose: ${PREFERENCES.join(' (packet) or ')} (each leg by itself: splice).`,
+  help: 'Who repairs losses, where backend auto can choose: end-to-end (packet), split (splice), or auto, by the flow.',
   schema: valueOf((value) => parseWord(value, PREFERENCES)),
-  initial: 'end-to-end',
-  initialText: 'end-to-end',
+  initial: 'auto',
+  initialText: 'auto',
   needsRestart: true,
 } as const;
 

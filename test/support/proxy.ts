@@ -7,20 +7,22 @@ import { address, type Host, type Lab } from './lab.js';
 import { eventually, type Child, type Finished } from './children.js';
 
 const ours = ['packet', 'splice', 'copy', 'sockmap'] as const;
+// What no test is run over that does not ask for it.
+const special = ['auto', 'module'] as const;
 const others = ['microsocks', 'danted'] as const;
-export type Backend = (typeof ours)[number] | (typeof others)[number];
+export type Backend = (typeof ours)[number] | (typeof special)[number] | (typeof others)[number];
 
 /** The backends to test: all of ours, or those that SYMSPLICE_LAB_BACKENDS lists with commas. */
 export function backends(): Backend[] {
   const listed = process.env['SYMSPLICE_LAB_BACKENDS'] ?? ours.join(',');
   return listed.split(',').map((name) => {
-    const known = [...ours, ...others].find((backend) => backend === name);
+    const known = [...ours, ...special, ...others].find((backend) => backend === name);
     if (known === undefined) throw new Error(`SYMSPLICE_LAB_BACKENDS: unknown backend "${name}"`);
     return known;
   });
 }
 
-export const isOurs = (backend: Backend): boolean => ours.some((name) => name === backend);
+export const isOurs = (backend: Backend): boolean => !others.some((name) => name === backend);
 
 /** Path of a compiled command of this package. */
 export const command = (name: 'splice-socks' | 'splice-ctl'): string => path.resolve(`dist/cli/${name}.js`);

@@ -30,7 +30,7 @@ describe('defaults', () => {
     expect(await loadConfig({})).toEqual({
       listen: [{ host: '127.0.0.1', port: 1080 }],
       backend: 'auto',
-      prefer: 'end-to-end',
+      prefer: 'auto',
       users: undefined,
       rules: undefined,
       open: false,
