@@ -184,7 +184,7 @@ describe.skipIf(excused !== undefined)(`data plane${excused === undefined ? '' :
     for (const refused of [await two.ask('open()'), await two.ask('open()')]) {
       expect(refused.error).toMatchObject({ code: 'ERR_SPLICE_SYSTEM', errnoName: 'EBUSY' });
       expect(refused.error!.message).toContain(
-        `process ${one.child.pid} has the packet backend of this network namespace`,
+        `process ${one.child.pid} has the packet or module backend of this network namespace`,
       );
     }
     expect((await two.ask('native.packetUninstall()')).error).toMatchObject({ errnoName: 'EBUSY' });

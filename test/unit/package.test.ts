@@ -65,6 +65,9 @@ test('everything that it needs to run, to be built and to be lawful is inside', 
     'bpf/sockmap.bpf.c',
     'cmake/Addon.cmake',
     'include/splice/abi.h',
+    'kernel/Kbuild',
+    'kernel/main.c',
+    'kernel/uapi/symsplice.h',
     'dist/index.js',
     'dist/index.d.ts',
     'dist/cli/splice-http.js',
@@ -85,6 +88,7 @@ test('everything that it needs to run, to be built and to be lawful is inside', 
     'etc/splice-socks.socket',
     'etc/splice-socks.yaml',
     'etc/symsplice.sysusers',
+    'scripts/build-module',
     'scripts/install.mjs',
     `prebuilds/${platform}/symsplice.node`,
     `prebuilds/${platform}/sockmap.bpf.o`,
@@ -94,7 +98,7 @@ test('everything that it needs to run, to be built and to be lawful is inside', 
 
 test('nothing else is', () => {
   const expected =
-    /^([A-Z_]+(\.md)?|package\.json|CMakeLists\.txt|scripts\/(install\.mjs|setup|common\.sh)|dist\/.*(\.js|\.d\.ts)|addon\/.*\.(cc|h)|bpf\/.*\.[ch]|include\/.*\.h|cmake\/.*\.cmake|docs\/.*\.(md|svg)|bench\/(load|cost|statistics|contestants)\/[\w.-]+|bench\/[\w.-]+|etc\/[\w.-]+|prebuilds\/[\w-]+\/[\w.]+\.(node|o))$/;
+    /^([A-Z_]+(\.md)?|package\.json|CMakeLists\.txt|scripts\/(build-module|install\.mjs|setup|common\.sh)|dist\/.*(\.js|\.d\.ts)|addon\/.*\.(cc|h)|bpf\/.*\.[ch]|include\/.*\.h|kernel\/(Kbuild|Makefile|dkms\.conf|symsplice\.yaml|([a-z]+\/)?[a-z]+\.[ch]|test\/[\w.-]+)|cmake\/.*\.cmake|docs\/.*\.(md|svg)|bench\/(load|cost|statistics|contestants)\/[\w.-]+|bench\/[\w.-]+|etc\/[\w.-]+|prebuilds\/[\w-]+\/[\w.]+\.(node|o))$/;
   expect(packed.filter((name) => !expected.test(name))).toEqual([]);
 });
 

@@ -32,7 +32,8 @@ export const youngFlow = (): FakeFlow => ({
   states: [1, 1],
 });
 
-class FakeKeeper {
+/** The half of the addon that knows flows: of a plane, or a relay. */
+export class FakeKeeper {
   readonly flows = new Map<number, FakeFlow>();
   readonly ended: number[] = [];
   report: ((words: Float64Array) => void) | undefined;

@@ -51,7 +51,7 @@ describe('opening', () => {
       portLow: 61000,
       portHigh: 65535,
       timeWaitMs: 5,
-      relay: { threads: 1, packetAfterBytes: 1000, packetAfterMs: 20 },
+      relay: { threads: 1, kernelAfterBytes: 1000, kernelAfterMs: 20 },
     });
     expect(machine.attached).toEqual([[2, true]]);
     expect(machine.stopped).toEqual(['relay all', 'plane taken off']);
@@ -69,9 +69,9 @@ describe('opening', () => {
   });
 
   test('another process has it: the addon says which', () => {
-    machine.openFails = Object.assign(new Error('packet: process 7 has the packet backend'), { errno: -16 });
+    machine.openFails = Object.assign(new Error('packet: process 7 has the packet or module backend'), { errno: -16 });
     expect(() => open()).toThrow(machine.openFails);
-    expect(reasonOf(machine.openFails, PACKET_NEEDS)).toBe('process 7 has the packet backend');
+    expect(reasonOf(machine.openFails, PACKET_NEEDS)).toBe('process 7 has the packet or module backend');
   });
 
   test('an interface that refuses is the reason when it is the only one', () => {
@@ -194,7 +194,7 @@ describe('words', () => {
   });
 
   test('young, installed, refused', () => {
-    const carriages = new Carriages({ afterBytes: 10, afterMs: 20 });
+    const carriages = new Carriages('packet', { afterBytes: 10, afterMs: 20 });
     expect(carriages.of(PACKET_STATUS.young, 0)).toEqual({
       backend: 'splice',
       refusals: [{ backend: 'packet', reason: 'young: it goes over after 10 bytes, or when it is 20 ms old' }],
@@ -205,7 +205,7 @@ describe('words', () => {
     const refused = carriages.of(PACKET_STATUS.refused, PACKET_ANSWER.local);
     expect(refused.refusals[0]?.reason).toMatch(/one end is on this host/);
     expect(carriages.of(PACKET_STATUS.refused, PACKET_ANSWER.local)).toBe(refused);
-    const never = new Carriages({ afterBytes: Infinity, afterMs: Infinity });
+    const never = new Carriages('packet', { afterBytes: Infinity, afterMs: Infinity });
     expect(never.of(0, 0).refusals[0]?.reason).toBe('young: it never goes over');
   });
 });
