@@ -40,6 +40,7 @@ export interface Scrape {
 }
 
 type Read<T> = (scrape: Scrape) => Iterable<T>;
+type Definition = [name: string, help: string, labelNames: readonly string[], read: Read<Sample>];
 
 const EMPTY: ServerSnapshot = { handshakes: 0, descriptors: 0, descriptorLimit: 0, flows: [], packet: undefined };
 
@@ -113,34 +114,33 @@ export class Metrics extends MetricCounts {
     return { numbers, snapshot };
   }
 
-  protected counter(name: string, help: string, labelNames: readonly string[], read: Read<Sample>): void {
-    const scrape = () => this.now();
+  protected counter(...definition: Definition): void {
+    const { options, samples } = this.#define(definition);
     new Counter({
-      name: `${METRIC_PREFIX}${name}`,
-      help,
-      labelNames,
-      registers: [this.registry],
+      ...options,
       async collect() {
-        const samples = read(await scrape());
+        const now = await samples();
         this.reset();
-        for (const [labels, value] of samples) this.inc(labels, value);
+        for (const [labels, value] of now) this.inc(labels, value);
       },
     });
   }
 
-  protected gauge(name: string, help: string, labelNames: readonly string[], read: Read<Sample>): void {
-    const scrape = () => this.now();
+  protected gauge(...definition: Definition): void {
+    const { options, samples } = this.#define(definition);
     new Gauge({
-      name: `${METRIC_PREFIX}${name}`,
-      help,
-      labelNames,
-      registers: [this.registry],
+      ...options,
       async collect() {
-        const samples = read(await scrape());
+        const now = await samples();
         this.reset();
-        for (const [labels, value] of samples) this.set(labels, value);
+        for (const [labels, value] of now) this.set(labels, value);
       },
     });
+  }
+
+  #define([name, help, labelNames, read]: Definition) {
+    const options = { name: `${METRIC_PREFIX}${name}`, help, labelNames, registers: [this.registry] };
+    return { options, samples: async () => read(await this.now()) };
   }
 
   protected histogram(shape: HistogramShape, read: Read<HistogramSeries>): void {

@@ -1,12 +1,13 @@
 /**
- * Settings that every server has, with the same names and meaning: how bytes are relayed, the packet backend, and how
- * the process is operated. The table of each server (config-settings.ts, http-settings.ts) takes these in.
+ * Settings that every server has, with the same names and meaning: how bytes are relayed, the packet backend, who may use
+ * it and how much of it, and how the process is operated. The tables of the servers (config-settings.ts,
+ * http-settings*.ts) take these in.
  */
 import { PREFERENCES, type Preference } from '../engine/options.js';
 import { PIN_DIRECTORY } from '../engine/packet-options.js';
 import { parseHostPort } from './config-address.js';
 import type { HostPort } from './config-address.js';
-import { duration, onOff, path, valueOf } from './config-table.js';
+import { duration, limit, onOff, path, valueOf } from './config-table.js';
 import type { SettingTable } from './config-table.js';
 import {
   parseCount,
@@ -115,6 +116,50 @@ export const RELAY_THREADS_SETTING = {
   initial: 'auto',
   initialText: 'auto',
   needsRestart: true,
+} as const;
+
+export const USERS_SETTING = { argument: 'FILE', schema: path, initial: undefined, isPath: true } as const;
+
+export const RULES_SETTING = {
+  argument: 'FILE',
+  help: 'Allow and deny by client, user, destination and port; the first match wins.',
+  schema: path,
+  initial: undefined,
+  isPath: true,
+} as const;
+
+export const MAX_CONNECTIONS_SETTING = {
+  group: 'Limits',
+  argument: 'N',
+  schema: valueOf((value) => parseCountOrAuto(value, 0, 10_000_000)),
+  initial: 'auto',
+  initialText: 'auto',
+} as const;
+
+export const MAX_PER_CLIENT_SETTING = {
+  group: 'Limits',
+  argument: 'N',
+  help: 'Connections at one time of one client address; 0 = no limit.',
+  schema: limit,
+  initial: 0,
+  initialText: '0',
+} as const;
+
+/** Of what the engine relays: flows, or tunnels. */
+export const IDLE_TIMEOUT_SETTING = {
+  group: 'Limits',
+  argument: 'DURATION',
+  schema: duration('allowed'),
+  initial: 3_600_000,
+  initialText: '1h',
+} as const;
+
+export const DRAIN_TIMEOUT_SETTING = {
+  group: 'Limits',
+  argument: 'DURATION',
+  schema: duration('allowed'),
+  initial: 30_000,
+  initialText: '30s',
 } as const;
 
 export const PACKET_SETTINGS: SettingTable<PacketConfig> = {

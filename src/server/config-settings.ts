@@ -7,16 +7,21 @@ import type { HostPort } from './config-address.js';
 import {
   BACKEND_CHOICES,
   BACKEND_SETTING,
+  DRAIN_TIMEOUT_SETTING,
+  IDLE_TIMEOUT_SETTING,
+  MAX_CONNECTIONS_SETTING,
+  MAX_PER_CLIENT_SETTING,
   operationSettings,
   PACKET_SETTINGS,
   PREFER_SETTING,
   RELAY_THREADS_SETTING,
+  RULES_SETTING,
+  USERS_SETTING,
   WORKERS_SETTING,
 } from './config-common.js';
 import type { AccessConfig, PacketConfig, RelayConfig, ServerConfig } from './config-common.js';
-import { duration, limit, listOf, onOff, path, valueOf } from './config-table.js';
+import { duration, limit, listOf, onOff, valueOf } from './config-table.js';
 import type { SettingTable } from './config-table.js';
-import { parseCountOrAuto } from './config-values.js';
 
 export { BACKEND_CHOICES, LOG_FORMATS, LOG_LEVELS } from './config-common.js';
 export type { BackendChoice, LogFormat, LogLevel } from './config-common.js';
@@ -83,20 +88,10 @@ export const SETTINGS: SettingTable<SocksConfig> = {
   ...PACKET_SETTINGS,
   users: {
     group: 'Access',
-    argument: 'FILE',
     help: 'Ask for a name and password (RFC 1929); FILE is made by "splice-ctl passwd".',
-    schema: path,
-    initial: undefined,
-    isPath: true,
+    ...USERS_SETTING,
   },
-  rules: {
-    group: 'Access',
-    argument: 'FILE',
-    help: 'Allow and deny by client, user, destination and port; the first match wins.',
-    schema: path,
-    initial: undefined,
-    isPath: true,
-  },
+  rules: { group: 'Access', ...RULES_SETTING },
   handshakeTimeout: {
     group: 'Limits',
     argument: 'DURATION',
@@ -114,37 +109,18 @@ export const SETTINGS: SettingTable<SocksConfig> = {
     initialText: '15s',
   },
   idleTimeout: {
-    group: 'Limits',
-    argument: 'DURATION',
     help: 'Close a flow after this time without a byte either way; 0 = never.',
-    schema: duration('allowed'),
-    initial: 3_600_000,
-    initialText: '1h',
+    ...IDLE_TIMEOUT_SETTING,
   },
   drainTimeout: {
-    group: 'Limits',
-    argument: 'DURATION',
     help: 'How long a drain waits for flows that need the process to end.',
-    schema: duration('allowed'),
-    initial: 30_000,
-    initialText: '30s',
+    ...DRAIN_TIMEOUT_SETTING,
   },
   maxConnections: {
-    group: 'Limits',
-    argument: 'N',
     help: 'Connections at one time; 0 = no limit; auto = what the descriptor limit allows.',
-    schema: valueOf((value) => parseCountOrAuto(value, 0, 10_000_000)),
-    initial: 'auto',
-    initialText: 'auto',
+    ...MAX_CONNECTIONS_SETTING,
   },
-  maxPerClient: {
-    group: 'Limits',
-    argument: 'N',
-    help: 'Connections at one time of one client address; 0 = no limit.',
-    schema: limit,
-    initial: 0,
-    initialText: '0',
-  },
+  maxPerClient: MAX_PER_CLIENT_SETTING,
   maxPerUser: {
     group: 'Limits',
     argument: 'N',

@@ -1,8 +1,14 @@
 /** Settings of splice-http about what one client may take: connections, requests, bytes, time. */
 import { DEFAULT_HEAD_LIMITS } from '../http/head-parser.js';
+import {
+  DRAIN_TIMEOUT_SETTING,
+  IDLE_TIMEOUT_SETTING,
+  MAX_CONNECTIONS_SETTING,
+  MAX_PER_CLIENT_SETTING,
+} from './config-common.js';
 import { duration, limit, valueOf } from './config-table.js';
 import type { SettingTable } from './config-table.js';
-import { formatSize, parseCountOrAuto, parseSize } from './config-values.js';
+import { formatSize, parseSize } from './config-values.js';
 
 /** Durations are milliseconds. */
 export interface LimitConfig {
@@ -27,21 +33,10 @@ export interface LimitConfig {
 
 export const LIMIT_SETTINGS: SettingTable<LimitConfig> = {
   maxConnections: {
-    group: 'Limits',
-    argument: 'N',
     help: 'Connections of clients at one time; 0 = no limit; auto = what the descriptor limit allows.',
-    schema: valueOf((value) => parseCountOrAuto(value, 0, 10_000_000)),
-    initial: 'auto',
-    initialText: 'auto',
+    ...MAX_CONNECTIONS_SETTING,
   },
-  maxPerClient: {
-    group: 'Limits',
-    argument: 'N',
-    help: 'Connections at one time of one client address; 0 = no limit.',
-    schema: limit,
-    initial: 0,
-    initialText: '0',
-  },
+  maxPerClient: MAX_PER_CLIENT_SETTING,
   maxRequests: {
     group: 'Limits',
     argument: 'N',
@@ -91,19 +86,11 @@ export const LIMIT_SETTINGS: SettingTable<LimitConfig> = {
     initialText: '30s',
   },
   tunnelTimeout: {
-    group: 'Limits',
-    argument: 'DURATION',
     help: 'Close a tunnel (CONNECT, upgrade) after this time without a byte either way; 0 = never.',
-    schema: duration('allowed'),
-    initial: 3_600_000,
-    initialText: '1h',
+    ...IDLE_TIMEOUT_SETTING,
   },
   drainTimeout: {
-    group: 'Limits',
-    argument: 'DURATION',
     help: 'How long a drain waits for requests and tunnels that need the process to end.',
-    schema: duration('allowed'),
-    initial: 30_000,
-    initialText: '30s',
+    ...DRAIN_TIMEOUT_SETTING,
   },
 };

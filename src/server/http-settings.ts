@@ -11,6 +11,8 @@ import {
   PACKET_SETTINGS,
   PREFER_SETTING,
   RELAY_THREADS_SETTING,
+  RULES_SETTING,
+  USERS_SETTING,
   WORKERS_SETTING,
 } from './config-common.js';
 import type { AccessConfig, PacketConfig, RelayConfig, ServerConfig } from './config-common.js';
@@ -159,20 +161,10 @@ export const HTTP_SETTINGS: SettingTable<HttpConfig> = {
   },
   users: {
     group: 'Forward proxy',
-    argument: 'FILE',
     help: 'Ask for a name and password; FILE is made by "splice-ctl passwd".',
-    schema: path,
-    initial: undefined,
-    isPath: true,
+    ...USERS_SETTING,
   },
-  rules: {
-    group: 'Forward proxy',
-    argument: 'FILE',
-    help: 'Allow and deny by client, user, destination and port; the first match wins.',
-    schema: path,
-    initial: undefined,
-    isPath: true,
-  },
+  rules: { group: 'Forward proxy', ...RULES_SETTING },
   open: {
     group: 'Forward proxy',
     argument: undefined,
