@@ -150,17 +150,19 @@ export async function until(
   }
 }
 
+/** Milliseconds between two looks of {@link settled}. */
+const LOOK_MS = 10;
+
 /** Waits until a number has stopped changing for a while, and returns it. */
 export async function settled(read: () => number, quietMs = 300): Promise<number> {
   let value = read();
-  let since = performance.now();
-  while (performance.now() - since < quietMs) {
-    await sleep(10);
+  // Looks, and not a clock: a process that was held up has seen no event meanwhile.
+  for (let quiet = 0; quiet < quietMs / LOOK_MS; quiet++) {
+    await sleep(LOOK_MS);
     const now = read();
-    if (now !== value) {
-      value = now;
-      since = performance.now();
-    }
+    if (now === value) continue;
+    value = now;
+    quiet = -1;
   }
   return value;
 }

@@ -7,15 +7,6 @@ const STORED = 'Cache-Control: max-age=60';
 const KB = 1024;
 const MB = 1024 * 1024;
 
-async function store(bed: Front, path: string, content: string): Promise<void> {
-  const client = await bed.client(get(path, 'Connection: close'));
-  const origin = await bed.origin();
-  await origin.head();
-  origin.write(response(200, content, STORED, 'Connection: close'));
-  expect((await client.response()).content).toBe(content);
-  await bed.resting();
-}
-
 async function answer(origin: Peer, content: string, ...fields: string[]): Promise<string> {
   const head = await origin.head();
   origin.write(response(200, content, ...fields));
@@ -25,7 +16,7 @@ async function answer(origin: Peer, content: string, ...fields: string[]): Promi
 describe('pipelining', () => {
   test('answers come in the order of the requests, hits behind misses', async () => {
     const bed = await front();
-    await store(bed, '/hit', 'hit');
+    await bed.store('/hit', 'hit');
     const client = await bed.client(get('/a') + get('/hit') + get('/b') + get('/hit', 'Connection: close'));
     const origin = await bed.origin();
     expect(await answer(origin, 'a')).toMatch(/^GET \/a /);
@@ -41,7 +32,7 @@ describe('pipelining', () => {
 
   test('in single bytes', async () => {
     const bed = await front();
-    await store(bed, '/hit', 'hit');
+    await bed.store('/hit', 'hit');
     const client = await bed.client();
     for (const byte of get('/hit') + get('/hit')) client.write(byte);
     expect((await client.response()).content).toBe('hit');
@@ -51,7 +42,7 @@ describe('pipelining', () => {
 
   test('what comes behind one that closes is not answered', async () => {
     const bed = await front();
-    await store(bed, '/hit', 'hit');
+    await bed.store('/hit', 'hit');
     const client = await bed.client(get('/hit', 'Connection: close') + get('/hit'));
     expect((await client.response()).content).toBe('hit');
     await client.untilOver();
@@ -77,7 +68,7 @@ describe('pipelining', () => {
     const bed = await front({ cacheInline: '64k', cacheMemory: '64m' });
     const size = 60 * KB;
     const times = 1000;
-    await store(bed, '/hit', 'x'.repeat(size));
+    await bed.store('/hit', 'x'.repeat(size));
     const client = await bed.client();
     client.socket.pause();
     client.write(get('/hit').repeat(times));
@@ -115,7 +106,7 @@ describe('a half-closed client', () => {
   ])('gets all of a big one, %s', async (_name, size) => {
     const bed = await front({ cacheInline: '1m', cacheMemory: '64m' });
     const content = 'x'.repeat(size);
-    await store(bed, '/big', content);
+    await bed.store('/big', content);
     for (const times of [1, 3]) {
       const client = await bed.client();
       client.socket.pause();
@@ -149,7 +140,7 @@ describe('keep-alive', () => {
     ['HTTP/1.1 with close among others', get('/hit', 'Connection: x-a, CLOSE'), false],
   ])('%s', async (_name, said, keeps) => {
     const bed = await front();
-    await store(bed, '/hit', 'hit');
+    await bed.store('/hit', 'hit');
     const client = await bed.client(said);
     const origin = /Host/.test(said) ? undefined : await bed.origin();
     if (origin !== undefined) await answer(origin, 'hit');
@@ -181,7 +172,7 @@ describe('keep-alive', () => {
 
   test('as many requests as a connection may carry', async () => {
     const bed = await front({ maxRequests: 2 });
-    await store(bed, '/hit', 'hit');
+    await bed.store('/hit', 'hit');
     const client = await bed.client(get('/hit') + get('/hit') + get('/hit'));
     expect((await client.response()).head).not.toMatch(/connection: close/i);
     expect((await client.response()).head).toMatch(/connection: close/i);
@@ -192,7 +183,7 @@ describe('keep-alive', () => {
 
   test('a connection that rests too long is closed', async () => {
     const bed = await front({ keepAlive: '200ms' });
-    await store(bed, '/hit', 'hit');
+    await bed.store('/hit', 'hit');
     const client = await bed.client(get('/hit'));
     await client.response();
     await client.untilOver();
@@ -203,7 +194,7 @@ describe('keep-alive', () => {
   test('one that does not read its answers is reset, not closed as if it had got them', async () => {
     const bed = await front({ keepAlive: '200ms', cacheInline: '1m', cacheMemory: '64m' });
     const size = 900 * KB;
-    await store(bed, '/big', 'x'.repeat(size));
+    await bed.store('/big', 'x'.repeat(size));
     const client = await bed.client();
     client.socket.pause();
     client.write(get('/big').repeat(20));
@@ -284,7 +275,7 @@ describe('a client that goes', () => {
   test('while a stored answer is sent from a file', async () => {
     const bed = await front();
     const size = 16 * MB;
-    await store(bed, '/big', 'x'.repeat(size));
+    await bed.store('/big', 'x'.repeat(size));
     const client = await bed.client();
     client.socket.pause();
     client.write(get('/big'));

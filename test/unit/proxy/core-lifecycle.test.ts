@@ -1,10 +1,15 @@
 /** Drain, reload and stop, with connections in every state. */
 import { describe, expect, test } from 'vitest';
 import { settled, until } from '../../support/flow-bed.js';
-import { front, get, request, response } from './front-bed.js';
+import { asked, front, get, request, response, type Front } from './front-bed.js';
 
 const STORED = 'Cache-Control: max-age=60';
 const MB = 1024 * 1024;
+
+/** So often was it answered from the cache. */
+function answersTo(bed: Front, path: string): number {
+  return bed.lines.filter(({ target, cache }) => target === path && cache === 'hit').length;
+}
 
 describe('drain', () => {
   test('idle connections close, busy ones are answered, half a head is waited for', async () => {
@@ -42,19 +47,11 @@ describe('drain', () => {
   test('what is unsent goes out', async () => {
     const bed = await front({ cacheInline: '1m', cacheMemory: '64m' });
     const size = 900 * 1024;
-    const first = await bed.client(get('/big', 'Connection: close'));
-    const origin = await bed.origin();
-    await origin.head();
-    origin.write(response(200, 'x'.repeat(size), STORED));
-    await first.response();
-    await first.untilOver();
-    first.end();
-    await bed.resting();
+    await bed.store('/big', 'x'.repeat(size));
     const client = await bed.client();
     client.socket.pause();
     client.write(get('/big').repeat(20));
-    const answered = (): number => bed.lines.filter(({ target }) => target === '/big').length - 1;
-    const times = await settled(answered);
+    const times = await settled(() => answersTo(bed, '/big'));
     expect(times).toBeLessThan(20);
     const drained = bed.server.drain();
     client.socket.resume();
@@ -73,24 +70,16 @@ describe('drain', () => {
   test('what is unsent of the last answer of a connection that rests goes out', async () => {
     const bed = await front({ cacheInline: '64k', cacheMemory: '64m' });
     const size = 60 * 1024;
-    const first = await bed.client(get('/hit', 'Connection: close'));
-    const origin = await bed.origin();
-    await origin.head();
-    origin.write(response(200, 'x'.repeat(size), STORED));
-    await first.response();
-    await first.untilOver();
-    first.end();
-    await bed.resting();
-    const answered = (): number => bed.lines.filter(({ target }) => target === '/hit').length - 1;
+    await bed.store('/hit', 'x'.repeat(size));
     const measure = await bed.client();
     measure.socket.pause();
     measure.write(get('/hit').repeat(1000));
-    const most = await settled(answered);
+    const most = await settled(() => answersTo(bed, '/hit'));
     // Two less than what makes it wait: the kernel is full, and something is unsent.
     const client = await bed.client();
     client.socket.pause();
     client.write(get('/hit').repeat(most - 2));
-    await until('all are answered', () => answered() === 2 * most - 2);
+    await until('all are answered', () => answersTo(bed, '/hit') === 2 * most - 2);
     measure.reset();
     const drained = bed.server.drain();
     client.socket.resume();
@@ -104,19 +93,11 @@ describe('drain', () => {
   test('ends only when those who leave have got what was unsent', async () => {
     const bed = await front({ cacheInline: '1m', cacheMemory: '64m' });
     const size = 900 * 1024;
-    const first = await bed.client(get('/big', 'Connection: close'));
-    const origin = await bed.origin();
-    await origin.head();
-    origin.write(response(200, 'x'.repeat(size), STORED));
-    await first.response();
-    await first.untilOver();
-    first.end();
-    await bed.resting();
+    await bed.store('/big', 'x'.repeat(size));
     const client = await bed.client();
     client.socket.pause();
     client.write(get('/big').repeat(20));
-    const answered = (): number => bed.lines.filter(({ target }) => target === '/big').length - 1;
-    const times = await settled(answered);
+    const times = await settled(() => answersTo(bed, '/big'));
     const drained = bed.server.drain().then(() => bed.server.stop());
     client.socket.resume();
     for (let i = 0; i <= times; i++) expect((await client.response()).content.length).toBe(size);
@@ -126,10 +107,7 @@ describe('drain', () => {
   });
 
   test('waits for a fill that nobody looks at any more', async () => {
-    const bed = await front();
-    const client = await bed.client(get('/a'));
-    const origin = await bed.origin();
-    await origin.head();
+    const { bed, client, origin } = await asked(get('/a'));
     origin.write(response(200, 'some', 'Content-Length: 8', STORED));
     await client.until('the first half', () => client.text.endsWith('some'));
     client.reset();

@@ -1,15 +1,13 @@
 /** Content of requests: answered early, never sent, malformed, in the way of what follows. */
 import { describe, expect, test } from 'vitest';
 import { until } from '../../support/flow-bed.js';
-import { front, get, request, response, type Peer } from './front-bed.js';
+import { asked, front, get, request, response, type Peer } from './front-bed.js';
 
 const MB = 1024 * 1024;
 
 test('a request behind the content of another', async () => {
-  const bed = await front();
-  const client = await bed.client(request('POST', '/p', 'Content-Length: 4') + `four${get('/next')}`);
-  const origin = await bed.origin();
-  expect(await origin.head()).toMatch(/^POST \/p .*content-length: 4\r\n/is);
+  const { bed, client, origin, head } = await asked(request('POST', '/p', 'Content-Length: 4') + `four${get('/next')}`);
+  expect(head).toMatch(/^POST \/p .*content-length: 4\r\n/is);
   expect(await origin.bytes(4)).toBe('four');
   origin.write(response(201, 'made'));
   expect((await client.response()).content).toBe('made');
@@ -20,12 +18,9 @@ test('a request behind the content of another', async () => {
 });
 
 test('a request behind chunked content', async () => {
-  const bed = await front();
-  const client = await bed.client(
+  const { bed, client, origin } = await asked(
     request('POST', '/p', 'Transfer-Encoding: chunked') + `4\r\nfour\r\n0\r\n\r\n${get('/next')}`,
   );
-  const origin = await bed.origin();
-  await origin.head();
   await origin.until('the end of the content', () => origin.text.endsWith('0\r\n\r\n'));
   origin.take();
   origin.write(response(201, 'made'));
@@ -37,10 +32,7 @@ test('a request behind chunked content', async () => {
 });
 
 test('content of no bytes says nothing against the connection', async () => {
-  const bed = await front();
-  const client = await bed.client(request('POST', '/p', 'Content-Length: 0'));
-  const origin = await bed.origin();
-  await origin.head();
+  const { bed, client, origin } = await asked(request('POST', '/p', 'Content-Length: 0'));
   origin.write(response(200, 'one'));
   expect((await client.response()).head).not.toMatch(/connection: close/i);
   client.write(get('/b'));
@@ -59,10 +51,7 @@ test('content of no bytes says nothing against the connection', async () => {
 
 describe('an early response', () => {
   test('goes out whole, and the connections close behind it', async () => {
-    const bed = await front();
-    const client = await bed.client(request('POST', '/p', 'Content-Length: 1000') + 'some');
-    const origin = await bed.origin();
-    await origin.head();
+    const { bed, client, origin } = await asked(request('POST', '/p', 'Content-Length: 1000') + 'some');
     origin.write(response(413, 'too much'));
     const answer = await client.response();
     expect(answer.content).toBe('too much');
@@ -74,10 +63,7 @@ describe('an early response', () => {
   });
 
   test('and the content goes on to its end: both connections can be used again', async () => {
-    const bed = await front();
-    const client = await bed.client(request('POST', '/p', 'Content-Length: 8') + 'some');
-    const origin = await bed.origin();
-    await origin.head();
+    const { bed, client, origin } = await asked(request('POST', '/p', 'Content-Length: 8') + 'some');
     origin.write(response(200, 'ear', 'Content-Length: 5'));
     await client.until('the early part', () => client.text.endsWith('ear'));
     client.write('more');
@@ -135,10 +121,7 @@ describe('an early response', () => {
   }, 30_000);
 
   test('that is an end of the connection is a bad gateway, and the content is let go', async () => {
-    const bed = await front();
-    const client = await bed.client(request('POST', '/p', `Content-Length: ${MB}`) + 'some');
-    const origin = await bed.origin();
-    await origin.head();
+    const { bed, client, origin } = await asked(request('POST', '/p', `Content-Length: ${MB}`) + 'some');
     origin.end();
     expect((await client.response()).status).toBe(502);
     await client.untilOver();
@@ -147,10 +130,7 @@ describe('an early response', () => {
 });
 
 test('an answer of our own behind content that has been read: the connection goes on, with what came behind it', async () => {
-  const bed = await front();
-  const client = await bed.client(request('POST', '/p', 'Content-Length: 4') + `four${get('/next')}`);
-  const origin = await bed.origin();
-  await origin.head();
+  const { bed, client, origin } = await asked(request('POST', '/p', 'Content-Length: 4') + `four${get('/next')}`);
   await origin.bytes(4);
   origin.end();
   const failed = await client.response();
@@ -165,20 +145,14 @@ test('an answer of our own behind content that has been read: the connection goe
 
 describe('content that fails', () => {
   test('a client that goes in the middle of it', async () => {
-    const bed = await front();
-    const client = await bed.client(request('POST', '/p', 'Content-Length: 1000') + 'some');
-    const origin = await bed.origin();
-    await origin.head();
+    const { bed, client, origin } = await asked(request('POST', '/p', 'Content-Length: 1000') + 'some');
     client.reset();
     await origin.untilOver();
     await bed.done();
   });
 
   test('a client that ends in the middle of it', async () => {
-    const bed = await front();
-    const client = await bed.client(request('POST', '/p', 'Content-Length: 1000') + 'some');
-    const origin = await bed.origin();
-    await origin.head();
+    const { bed, client, origin } = await asked(request('POST', '/p', 'Content-Length: 1000') + 'some');
     client.end();
     await origin.untilOver();
     await bed.done();
@@ -198,10 +172,10 @@ describe('content that fails', () => {
   });
 
   test('malformed chunks behind an expectation are told at once, not when the origin gives up', async () => {
-    const bed = await front({ responseTimeout: '1h' });
-    const client = await bed.client(request('POST', '/p', 'Transfer-Encoding: chunked', 'Expect: 100-continue'));
-    const origin = await bed.origin();
-    await origin.head();
+    const { bed, client, origin } = await asked(
+      request('POST', '/p', 'Transfer-Encoding: chunked', 'Expect: 100-continue'),
+      { responseTimeout: '1h' },
+    );
     origin.write('HTTP/1.1 100 Continue\r\n\r\n');
     expect(await client.head()).toBe('HTTP/1.1 100 Continue\r\n\r\n');
     client.write('zz\r\n');
@@ -227,10 +201,8 @@ describe('Expect: 100-continue', () => {
   const expecting = request('POST', '/p', 'Content-Length: 4', 'Expect: 100-continue');
 
   test('the origin decides', async () => {
-    const bed = await front();
-    const client = await bed.client(expecting);
-    const origin = await bed.origin();
-    expect(await origin.head()).toMatch(/expect: 100-continue/i);
+    const { bed, client, origin, head } = await asked(expecting);
+    expect(head).toMatch(/expect: 100-continue/i);
     origin.write('HTTP/1.1 100 Continue\r\n\r\n');
     expect(await client.head()).toMatch(/^HTTP\/1.1 100 /);
     client.write('four');
@@ -245,10 +217,7 @@ describe('Expect: 100-continue', () => {
   });
 
   test('a final answer in its place ends both connections, and says so', async () => {
-    const bed = await front();
-    const client = await bed.client(expecting);
-    const origin = await bed.origin();
-    await origin.head();
+    const { bed, client, origin } = await asked(expecting);
     origin.write(response(417, 'no'));
     const answer = await client.response();
     expect(answer.status).toBe(417);
@@ -259,10 +228,7 @@ describe('Expect: 100-continue', () => {
   });
 
   test('an origin that says nothing is not waited for for ever', async () => {
-    const bed = await front();
-    const client = await bed.client(expecting);
-    const origin = await bed.origin();
-    await origin.head();
+    const { bed, client, origin } = await asked(expecting);
     expect(await client.head()).toMatch(/^HTTP\/1.1 100 /);
     client.write('four');
     expect(await origin.bytes(4)).toBe('four');
@@ -272,20 +238,14 @@ describe('Expect: 100-continue', () => {
   });
 
   test('a client that goes while it waits', async () => {
-    const bed = await front();
-    const client = await bed.client(expecting);
-    const origin = await bed.origin();
-    await origin.head();
+    const { bed, client, origin } = await asked(expecting);
     client.reset();
     await origin.untilOver();
     await bed.done();
   });
 
   test('a client that does not wait', async () => {
-    const bed = await front();
-    const client = await bed.client(`${expecting}four`);
-    const origin = await bed.origin();
-    await origin.head();
+    const { bed, client, origin } = await asked(`${expecting}four`);
     expect(await origin.bytes(4)).toBe('four');
     origin.write(`HTTP/1.1 100 Continue\r\n\r\n${response(200, 'ok')}`);
     expect((await client.response()).content).toBe('ok');
@@ -294,10 +254,7 @@ describe('Expect: 100-continue', () => {
 });
 
 test('content that nobody asked for behind a GET is not taken for a request', async () => {
-  const bed = await front();
-  const client = await bed.client(get('/stored'));
-  const origin = await bed.origin();
-  await origin.head();
+  const { bed, client, origin } = await asked(get('/stored'));
   origin.write(response(200, 'stored', 'Cache-Control: max-age=60'));
   await client.response();
   await bed.resting();

@@ -102,9 +102,10 @@ export class Peer {
     return this.take(count);
   }
 
-  /** The next response with a Content-Length (or without content). */
+  /** The next final response with a Content-Length (or without content); interim ones may come before it, or not. */
   async response(): Promise<{ status: number; head: string; content: string }> {
-    const head = await this.head();
+    let head = await this.head();
+    while (/^HTTP\/1\.1 1\d\d /.test(head)) head = await this.head();
     const status = Number(head.split(' ')[1]);
     const length = Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1] ?? 0);
     return { status, head, content: await this.bytes(length) };
@@ -193,6 +194,18 @@ export class Front {
     return this.server.live().http.pool.reduce((sum, { idle }) => sum + idle, 0);
   }
 
+  /** Puts a response into the cache, over connections of its own. */
+  async store(path: string, content: string): Promise<void> {
+    const client = await this.client(get(path, 'Connection: close'));
+    const origin = await this.origin();
+    await origin.head();
+    origin.write(response(200, content, 'Cache-Control: max-age=60', 'Connection: close'));
+    expect((await client.response()).content).toBe(content);
+    await client.untilOver();
+    client.end();
+    await this.resting();
+  }
+
   /** Nothing is left of any exchange, though clients may still be connected. */
   async resting(): Promise<void> {
     const busy = (): number =>
@@ -250,6 +263,17 @@ export async function front(flags: HttpFlags = {}, origins?: (port: number) => H
     await until('no timer is left', () => timers() <= clocks);
   });
   return bed;
+}
+
+/** A front, a client that has sent this, and the origin's connection with the head of what the front made of it. */
+export async function asked(
+  text: string,
+  flags: HttpFlags = {},
+): Promise<{ readonly bed: Front; readonly client: Peer; readonly origin: Peer; readonly head: string }> {
+  const bed = await front(flags);
+  const client = await bed.client(text);
+  const origin = await bed.origin();
+  return { bed, client, origin, head: await origin.head() };
 }
 
 /** Timers that keep the process alive. */
