@@ -1,30 +1,12 @@
 /** How engines end with their process or worker. Runs the built package in processes of their own. */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { BEGINNING, EXIT_WHEN_TOLD, argumentsOf, built, endWorkers, runProgram } from '../../support/life.js';
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
-
-const COMMON = `
-  import { readdirSync, readlinkSync } from 'node:fs';
-  import net from 'node:net';
-  import { once } from 'node:events';
-  import { Worker, isMainThread } from 'node:worker_threads';
-  import { SpliceEngine } from ${JSON.stringify(join(root, 'dist/index.js'))};
-  import { native } from ${JSON.stringify(join(root, 'dist/native.js'))};
-  const pair = async () => {
-    const listener = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }).listen(0, '127.0.0.1');
-    await once(listener, 'listening');
-    const accepted = once(listener, 'connection');
-    const far = net.connect({ port: listener.address().port, host: '127.0.0.1', allowHalfOpen: true });
-    const [[near]] = await Promise.all([accepted, once(far, 'connect')]);
-    listener.close();
-    for (const socket of [near, far]) socket.on('error', () => undefined);
-    return { near, far };
-  };
+const COMMON = `${BEGINNING}
+  import { SpliceEngine } from ${built('index.js')};
   const flowOf = async (engine, options) => {
     const [a, b] = [await pair(), await pair()];
     const flow = await engine.splice(a.near, b.near, options);
@@ -32,23 +14,9 @@ const COMMON = `
     b.far.resume();
     return { flow, caller: a.far, server: b.far };
   };
-  const sockets = () => readdirSync('/proc/self/fd').filter((fd) => {
-    try { return readlinkSync('/proc/self/fd/' + fd).startsWith('socket:'); } catch { return false; }
-  }).length;
-  const tasks = () => readdirSync('/proc/self/task').length;
-  const until = async (condition) => {
-    for (let i = 0; i < 1000 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
-    if (!condition()) throw new Error('not within 10 s: ' + condition);
-  };
 `;
 
-/** Runs a program to its end; a crash, a hang or an exit code other than 0 throws. */
-function run(program: string): string {
-  return execFileSync(process.execPath, ['--input-type=module', '-e', COMMON + program], {
-    encoding: 'utf8',
-    timeout: 20_000,
-  }).trim();
-}
+const run = (program: string): string => runProgram(COMMON + program);
 
 describe.each(['splice', 'copy'])('%s', (backend) => {
   const open = `const engine = await SpliceEngine.open({ backend: '${backend}' });`;
@@ -79,35 +47,18 @@ describe.each(['splice', 'copy'])('%s', (backend) => {
 
   test.each(['terminate', 'exit', 'return'])('a worker with live flows: %s', (how) => {
     const worker = `${COMMON} ${open}
-      const { parentPort } = await import('node:worker_threads');
       for (let i = 0; i < 10; i++) await flowOf(engine, i % 2 === 0 ? {} : { maxBytes: 10_000_000, direction: 'up' });
       parentPort.postMessage('live');
-      // Not before it was heard: process.exit() in a worker drops what it has just posted.
-      if ('${how}' === 'exit') await once(parentPort, 'message'), process.exit(0);
+      if ('${how}' === 'exit') ${EXIT_WHEN_TOLD}
       if ('${how}' === 'return') await engine.close(), process._getActiveHandles().forEach((end) => end.destroy?.());
     `;
-    const program = `
-      const before = { sockets: sockets(), tasks: tasks() };
-      for (let round = 0; round < 3; round++) {
-        const worker = new Worker(${JSON.stringify(worker)}, { eval: true });
-        await once(worker, 'message');
-        const gone = once(worker, 'exit');
-        if ('${how}' === 'terminate') await worker.terminate();
-        if ('${how}' === 'exit') worker.postMessage('go');
-        await gone;
-      }
-      await until(() => sockets() <= before.sockets && tasks() <= before.tasks);
-      console.log('clean');
-      process.exit(0);
-    `;
-    expect(run(program)).toBe('clean');
+    expect(run(endWorkers(worker, how))).toBe('clean');
   });
 });
 
 test.each(['young', 'old'])('a stream that is cut by the end of its worker does not look whole: %s flow', (age) => {
   // A young flow is with the inline loop, an old one with a relay thread.
   const worker = `${COMMON}
-    const { parentPort, workerData } = await import('node:worker_threads');
     const engine = await SpliceEngine.open({ backend: 'splice' });
     engine.spliceNow(...workerData);
     if ('${age}' === 'old') await new Promise((resolve) => setTimeout(resolve, 400));
@@ -154,7 +105,7 @@ test('a live flow keeps the process alive, as a socket would', async () => {
     console.log('live');
     flow.closed.then(() => console.log('never'));
   `;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', COMMON + program], {
+  const child = spawn(process.execPath, argumentsOf(COMMON + program), {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await once(child.stdout, 'data');
@@ -176,7 +127,6 @@ test('an idle listener of a reactor keeps the process alive, until the reactor i
 
 test('a worker with a reactor that is terminated closes its sockets', () => {
   const worker = `${COMMON}
-    const { parentPort } = await import('node:worker_threads');
     let slot;
     const reactor = new (native().Reactor)(new Int32Array(512), new Uint8Array(65536), () => undefined);
     const fd = native().listen('127.0.0.1', 0, 16, false);
@@ -186,18 +136,7 @@ test('a worker with a reactor that is terminated closes its sockets', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     parentPort.postMessage('live');
   `;
-  const program = `
-    const before = sockets();
-    for (let round = 0; round < 3; round++) {
-      const worker = new Worker(${JSON.stringify(worker)}, { eval: true });
-      await once(worker, 'message');
-      await worker.terminate();
-    }
-    await until(() => sockets() <= before);
-    console.log('clean');
-    process.exit(0);
-  `;
-  expect(run(program)).toBe('clean');
+  expect(run(endWorkers(worker, 'terminate'))).toBe('clean');
 });
 
 test('what a callback throws is an uncaught exception, and the next events still come', () => {
@@ -221,7 +160,6 @@ test('what a callback throws is an uncaught exception, and the next events still
 
 test('flows that begin together are spread over the relay threads', () => {
   const program = `
-    const { readFileSync } = await import('node:fs');
     const engine = await SpliceEngine.open({ backend: 'splice', relayThreads: 2 });
     const beds = [];
     for (let i = 0; i < 8; i++) beds.push([await pair(), await pair()]);
@@ -247,8 +185,6 @@ test('a relay thread that cannot be started is an error, not the end of the proc
     await SpliceEngine.open({ backend: 'splice', relayThreads: 256 }).catch((error) => console.log(error.code));
     process.exit(0);
   `;
-  const node = [process.execPath, '--input-type=module', '-e', COMMON + program];
   // Address space for node itself, and not for the stacks of so many threads.
-  const output = execFileSync('sh', ['-c', 'ulimit -v 1500000; exec "$@"', 'sh', ...node], { encoding: 'utf8' });
-  expect(output.trim()).toBe('EAGAIN');
+  expect(runProgram(COMMON + program, 'ulimit -v 1500000')).toBe('EAGAIN');
 });

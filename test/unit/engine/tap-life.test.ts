@@ -1,34 +1,14 @@
 /** The tap at the limits of its process, and at its end. Runs the built package in processes of their own. */
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { BEGINNING, EXIT_WHEN_TOLD, built, endWorkers, runProgram } from '../../support/life.js';
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
-const module = (path: string): string => JSON.stringify(join(root, 'dist', path));
-
-const COMMON = `
+const COMMON = `${BEGINNING}
   import { createHash, randomBytes } from 'node:crypto';
-  import { closeSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
-  import net from 'node:net';
-  import { once } from 'node:events';
   import { tmpdir } from 'node:os';
   import { join } from 'node:path';
-  import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
-  import { Tap } from ${module('engine/tap.js')};
-  import { FileGrowth } from ${module('engine/file-growth.js')};
-  import { native } from ${module('native.js')};
+  import { Tap } from ${built('engine/tap.js')};
+  import { FileGrowth } from ${built('engine/file-growth.js')};
   const MIB = 1024 * 1024;
-  const pair = async () => {
-    const listener = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }).listen(0, '127.0.0.1');
-    await once(listener, 'listening');
-    const accepted = once(listener, 'connection');
-    const far = net.connect({ port: listener.address().port, host: '127.0.0.1', allowHalfOpen: true });
-    const [[near]] = await Promise.all([accepted, once(far, 'connect')]);
-    listener.close();
-    for (const socket of [near, far]) socket.on('error', () => undefined);
-    return { near, far };
-  };
   const digest = (bytes) => createHash('sha256').update(bytes).digest('hex');
   const read = async (socket, length) => {
     const chunks = [];
@@ -43,12 +23,6 @@ const COMMON = `
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
   let names = 0;
   const file = () => openSync(join(directory, String(names++)), 'wx+');
-  const open = () => readdirSync('/proc/self/fd').length;
-  const tasks = () => readdirSync('/proc/self/task').length;
-  const until = async (condition) => {
-    for (let i = 0; i < 1000 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
-    if (!condition()) throw new Error('not within 10 s: ' + condition);
-  };
   const live = async (tap) => {
     const [o, c] = [await pair(), await pair()];
     o.far.write(Buffer.alloc(MIB));
@@ -61,14 +35,8 @@ const COMMON = `
   };
 `;
 
-/** Runs a program to its end, under limits of the shell's; a crash, a hang or an exit code other than 0 throws. */
-function run(program: string, limits = ':', flags: readonly string[] = []): string {
-  return execFileSync(
-    'sh',
-    ['-c', `${limits}; exec "$@"`, 'sh', process.execPath, ...flags, '--input-type=module', '-e', COMMON + program],
-    { encoding: 'utf8', timeout: 25_000 },
-  ).trim();
-}
+const run = (program: string, limits?: string, flags?: readonly string[]): string =>
+  runProgram(COMMON + program, limits, flags);
 
 describe('a file that reaches its limit in the middle of a body', () => {
   // In blocks of 512 bytes, as POSIX has it.
@@ -176,9 +144,7 @@ test('without descriptors a body is not taken, and with few it is copied', () =>
     const tap = new Tap({ fillThreads: 1, sendThreads: 1 });
     const [o, c] = [await pair(), await pair()];
     const fd = file();
-    const pipes = () => readdirSync('/proc/self/fd').filter((fd) => {
-      try { return readlinkSync('/proc/self/fd/' + fd).startsWith('pipe:'); } catch { return false; }
-    }).length;
+    const pipes = () => open('pipe');
     // The threads run, and no pipe was needed so far.
     o.far.write('x');
     await tap.relayBody(o.near, c.near, { length: 1, file: fd }).closed;
@@ -227,27 +193,10 @@ describe('the end of the process', () => {
       const tap = new Tap();
       for (let i = 0; i < 5; i++) await live(tap);
       parentPort.postMessage('live');
-      if ('${how}' === 'exit') await once(parentPort, 'message'), process.exit(0);
+      if ('${how}' === 'exit') ${EXIT_WHEN_TOLD}
       if ('${how}' === 'close') await tap.close(), process._getActiveHandles().forEach((end) => end.destroy?.());
     `;
-    const program = `
-      const sockets = () => readdirSync('/proc/self/fd').filter((fd) => {
-        try { return readlinkSync('/proc/self/fd/' + fd).startsWith('socket:'); } catch { return false; }
-      }).length;
-      const before = { sockets: sockets(), tasks: tasks() };
-      for (let round = 0; round < 3; round++) {
-        const worker = new Worker(${JSON.stringify(worker)}, { eval: true });
-        await once(worker, 'message');
-        const gone = once(worker, 'exit');
-        if ('${how}' === 'terminate') await worker.terminate();
-        if ('${how}' === 'exit') worker.postMessage('go');
-        await gone;
-      }
-      await until(() => sockets() <= before.sockets && tasks() <= before.tasks);
-      console.log('clean');
-      process.exit(0);
-    `;
-    expect(run(program)).toBe('clean');
+    expect(run(endWorkers(worker, how))).toBe('clean');
   });
 
   test('a body that is cut by the end of its process does not look whole', () => {
