@@ -1,74 +1,22 @@
 /** splice-ctl against splice-http: real control sockets, and a cache that remembers what it was asked. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ctlMain } from '../../../src/cli/ctl-main.js';
-import { defaultControlPath, startControlServer, type StatsAnswer } from '../../../src/control/control-server.js';
+import { describe, expect, test } from 'vitest';
+import { defaultControlPath, type StatsAnswer } from '../../../src/control/control-server.js';
 import type { CacheActions } from '../../../src/control/http-actions.js';
 import { describeHttp } from '../../../src/control/http-totals.js';
 import { HttpMetrics } from '../../../src/control/http-metrics.js';
 import { FakeCache, STORED, numbersOf, record, snapshot } from '../control/http-fixture.js';
-import { fakeEnvironment } from './fake-environment.js';
+import { CtlBed, statsOf } from './ctl-bed.js';
 
-let base: string;
-let directory: string;
-let open: { close(): Promise<void> }[];
-
-beforeEach(async () => {
-  base = await mkdtemp(join(tmpdir(), 'symsplice-test-'));
-  directory = join(base, 'run');
-  await mkdir(directory, { mode: 0o700 });
-  open = [];
-});
-afterEach(async () => {
-  await Promise.all(open.map((server) => server.close()));
-  await rm(base, { recursive: true });
-});
-
-async function ctl(...argv: string[]) {
-  const environment = fakeEnvironment(argv);
-  const never = () => Promise.reject(new Error('not asked'));
-  const code = await ctlMain(environment, {
-    // A user other than root, so that the real /run/symsplice is not looked at.
-    surroundings: { uid: process.getuid?.() || 1, tmpdir: base, env: { RUNTIME_DIRECTORY: directory } },
-    probeMachine: never,
-    uninstallPacket: never,
-    resetModule: never,
-    hashPassword: never,
-  });
-  return { code, out: environment.out(), err: environment.err() };
-}
+const bed = new CtlBed();
+const ctl = (...argv: string[]) => bed.run(argv);
 
 const NUMBERS = numbersOf(record(), record({ cache: 'miss', bytesOut: 3000, reason: 'short' }));
 
 async function serve(name: string, cache: CacheActions | undefined, http = cache && snapshot({ numbers: NUMBERS })) {
-  const path = join(directory, name);
-  const stats: StatsAnswer = {
-    pid: 7,
-    version: '1.2.3',
-    state: 'running',
-    uptimeMs: 3_600_000,
-    listening: ['127.0.0.1:8080'],
-    backend: 'splice',
-    backendReason: 'why',
-    flows: 0,
-    handshakes: 0,
-    descriptors: 10,
-    descriptorLimit: 1024,
-    totals: await new HttpMetrics('1').totals(),
-    http: http && describeHttp(http),
-  };
-  const actions = {
-    flows: () => ({ pid: 7, flows: [] }),
-    stats: () => stats,
-    draining: () => false,
-    drain: () => undefined,
-    reload: () => Promise.resolve(),
-    cache,
-  };
-  open.push(await startControlServer({ path, actions, failed: () => undefined }));
-  return path;
+  const totals = await new HttpMetrics('1').totals();
+  const stats = statsOf(7, { listening: ['127.0.0.1:8080'], totals, http: http && describeHttp(http) });
+  return bed.serve(name, 7, stats, { cache });
 }
 
 describe('purge', () => {
@@ -138,7 +86,7 @@ describe('purge', () => {
     await serve('socks-7.sock', undefined);
     expect(await ctl('purge', '--tag', 't')).toMatchObject({
       code: 1,
-      err: expect.stringContaining(`no running splice-http found in ${directory}`),
+      err: expect.stringContaining(`no running splice-http found in ${bed.directory}`),
     });
   });
 
@@ -232,7 +180,7 @@ describe('stats and flows', () => {
   });
 
   test('the default socket is one that is found', async () => {
-    const surroundings = { uid: process.getuid?.() ?? 0, tmpdir: base, env: { RUNTIME_DIRECTORY: directory } };
+    const { directory, surroundings } = bed;
     expect(await defaultControlPath(surroundings, 7, 'http')).toBe(join(directory, 'http-7.sock'));
     expect(await defaultControlPath(surroundings, 7)).toBe(join(directory, 'socks-7.sock'));
   });

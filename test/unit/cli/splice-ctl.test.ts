@@ -1,35 +1,17 @@
 /** splice-ctl as a function, against control servers on real sockets. */
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ctlMain } from '../../../src/cli/ctl-main.js';
+import { describe, expect, test } from 'vitest';
 import type { Environment } from '../../../src/cli/environment.js';
 import { withUser } from '../../../src/cli/users-file-edit.js';
-import { startControlServer } from '../../../src/control/control-server.js';
 import type { ControlActions, StatsAnswer } from '../../../src/control/control-server.js';
 import type { FlowInfo } from '../../../src/control/flow-info.js';
 import { Metrics } from '../../../src/control/metrics.js';
 import type { Capability } from '../../../src/engine/doctor.js';
 import { ConfigError } from '../../../src/errors.js';
 import { hashPassword, Users } from '../../../src/socks/users.js';
-import { fakeEnvironment } from './fake-environment.js';
-
-let base: string;
-let directory: string;
-let open: { close(): Promise<void> }[];
-
-beforeEach(async () => {
-  base = await mkdtemp(join(tmpdir(), 'symsplice-test-'));
-  directory = join(base, 'run');
-  await mkdir(directory, { mode: 0o700 });
-  open = [];
-});
-afterEach(async () => {
-  await Promise.all(open.map((server) => server.close()));
-  await rm(base, { recursive: true });
-});
+import { CtlBed, statsOf } from './ctl-bed.js';
 
 const CAPABILITIES: Capability[] = [
   { group: 'privilege', name: 'CAP_BPF', status: 'missing', found: 'no', enables: 'packet', advice: 'run as root' },
@@ -38,18 +20,14 @@ const CAPABILITIES: Capability[] = [
 
 const pinsAsked: string[] = [];
 
-async function ctl(argv: readonly string[], part: Partial<Environment> = {}, capabilities = CAPABILITIES) {
-  const environment = fakeEnvironment(argv, part);
-  const code = await ctlMain(environment, {
-    // A user other than root, so that the real /run/symsplice is not looked at.
-    surroundings: { uid: process.getuid?.() || 1, tmpdir: base, env: { RUNTIME_DIRECTORY: directory } },
-    probeMachine: () => Promise.resolve(capabilities),
-    resetModule: () => Promise.resolve(undefined),
-    uninstallPacket: (pins) => (pinsAsked.push(pins), Promise.resolve({ filters: 1, flows: 2 })),
-    hashPassword: (password) => hashPassword(password, { ln: 10, r: 8, p: 1 }),
-  });
-  return { code, out: environment.out(), err: environment.err() };
-}
+const bed = new CtlBed({
+  resetModule: () => Promise.resolve(undefined),
+  uninstallPacket: (pins) => (pinsAsked.push(pins), Promise.resolve({ filters: 1, flows: 2 })),
+  hashPassword: (password) => hashPassword(password, { ln: 10, r: 8, p: 1 }),
+});
+
+const ctl = (argv: readonly string[], part: Partial<Environment> = {}, capabilities = CAPABILITIES) =>
+  bed.run(argv, part, { probeMachine: () => Promise.resolve(capabilities) });
 
 const FLOW: FlowInfo = {
   id: 'f1',
@@ -65,33 +43,15 @@ const FLOW: FlowInfo = {
   refusals: [{ backend: 'packet', reason: 'no CAP_BPF' }],
 };
 
-const STATS = async (pid: number): Promise<StatsAnswer> => ({
-  pid,
-  version: '1.2.3',
-  state: 'running',
-  uptimeMs: 3_600_000,
-  listening: ['127.0.0.1:1080'],
-  backend: 'splice',
-  backendReason: 'why',
-  flows: 1,
-  handshakes: 2,
-  descriptors: 10,
-  descriptorLimit: 1024,
-  totals: { ...(await new Metrics('1').totals()), accepted: 12, bytesDown: 2048 },
-});
+const STATS = async (pid: number): Promise<StatsAnswer> =>
+  statsOf(pid, {
+    flows: 1,
+    handshakes: 2,
+    totals: { ...(await new Metrics('1').totals()), accepted: 12, bytesDown: 2048 },
+  });
 
 async function serve(name: string, pid: number, part: Partial<ControlActions> = {}) {
-  const actions: ControlActions = {
-    flows: () => ({ pid, flows: [FLOW] }),
-    stats: () => STATS(pid),
-    draining: () => false,
-    drain: () => undefined,
-    reload: () => Promise.resolve(),
-    ...part,
-  };
-  const path = join(directory, name);
-  open.push(await startControlServer({ path, actions, failed: () => undefined }));
-  return path;
+  return bed.serve(name, pid, await STATS(pid), { flows: () => ({ pid, flows: [FLOW] }), ...part });
 }
 
 describe('usage', () => {
@@ -138,7 +98,7 @@ describe('flows and stats', () => {
   test('without a server: 1, and where it looked', async () => {
     const { code, err } = await ctl(['flows']);
     expect(code).toBe(1);
-    expect(err).toContain(`no running splice-socks or splice-http found in ${directory}`);
+    expect(err).toContain(`no running splice-socks or splice-http found in ${bed.directory}`);
   });
 
   test('a table', async () => {
@@ -307,7 +267,7 @@ describe('passwd', () => {
   });
 
   test('adds and changes a line, keeps the others, mode 0600, nothing left behind', async () => {
-    const file = join(base, 'users');
+    const file = join(bed.base, 'users');
     expect((await ctl(['passwd', '--file', file, 'alice'], typed('one\n'))).out).toBe(`${file}: added alice\n`);
     await ctl(['passwd', '--file', file, 'bob'], typed('two\r\n'));
     await writeFile(file, `# people\n${await readFile(file, 'utf8')}`);
@@ -319,14 +279,14 @@ describe('passwd', () => {
     const right = [users.verify('alice', 'three'), users.verify('bob', 'two'), users.verify('alice', 'one')];
     expect(await Promise.all(right)).toEqual([true, true, false]);
     expect((await stat(file)).mode & 0o777).toBe(0o600);
-    expect((await readdir(base)).sort()).toEqual(['run', 'users']);
+    expect((await readdir(bed.base)).sort()).toEqual(['run', 'users']);
   });
 
   test('a link stays a link', async () => {
-    await writeFile(join(base, 'real'), '');
-    await symlink(join(base, 'real'), join(base, 'users'));
-    await ctl(['passwd', '--file', join(base, 'users'), 'alice'], typed('x'));
-    expect(await readFile(join(base, 'real'), 'utf8')).toMatch(/^alice:/);
+    await writeFile(join(bed.base, 'real'), '');
+    await symlink(join(bed.base, 'real'), join(bed.base, 'users'));
+    await ctl(['passwd', '--file', join(bed.base, 'users'), 'alice'], typed('x'));
+    expect(await readFile(join(bed.base, 'real'), 'utf8')).toMatch(/^alice:/);
   });
 
   test.each([
@@ -342,7 +302,7 @@ describe('passwd', () => {
   });
 
   test('a file that cannot be written is named, and stays as it is', async () => {
-    const result = await ctl(['passwd', '--file', join(base, 'no/users'), 'alice'], typed('x'));
+    const result = await ctl(['passwd', '--file', join(bed.base, 'no/users'), 'alice'], typed('x'));
     expect(result.code).toBe(1);
     expect(result.err).toMatch(/no\/users was not changed: ENOENT/);
   });
