@@ -1,5 +1,5 @@
 /** The backends that carry whole flows, as the tests of the relay run them. */
-import type { EngineOptions } from '../../src/engine/engine.js';
+import type { EngineOptions } from '../../src/engine/options.js';
 import type { BackendName } from '../../src/engine/backend.js';
 
 export interface BackendUnderTest {

@@ -224,6 +224,7 @@ describe('during a load', () => {
       ...{ out: '', err: '', code: 0 },
       ...(await answer(() => options?.onError?.('measuring\n'))),
     }),
+    prime: () => Promise.reject(new Error('not asked for')),
     close: () => Promise.resolve(),
   });
   const interval = { seconds: 600, warmup: 0 };

@@ -148,7 +148,7 @@ describe('threads', () => {
       worker.flowClosed('splice', 'end', 7, 0, 1);
       metrics.flowClosed('splice', 'end', 1000, 0, 1);
       metrics.setWorker(1, structuredClone(worker.numbers));
-      return { handshakes: 0, descriptors: 0, descriptorLimit: 0, flows: [] };
+      return { handshakes: 0, descriptors: 0, descriptorLimit: 0, flows: [], packet: undefined };
     });
     expect(await samples(metrics, 'relayed_bytes_total')).toContain('{backend="splice",direction="up"} 7');
     expect(await samples(metrics, 'relayed_bytes_total')).toContain('{backend="splice",direction="up"} 1014');
@@ -198,6 +198,7 @@ describe('gauges', () => {
           flow({ bytesUp: 10, bytesDown: 20 }),
           flow({ backend: 'copy', state: 'teardown', bytesUp: 100, bytesDown: 200 }),
         ],
+        packet: undefined,
       });
     });
     const text = await metrics.registry.metrics();
@@ -220,7 +221,9 @@ describe('gauges', () => {
   test('a flow that is gone leaves no gauge behind', async () => {
     const metrics = new Metrics('1');
     let flows = [flow({})];
-    metrics.attach(() => Promise.resolve({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows }));
+    metrics.attach(() =>
+      Promise.resolve({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows, packet: undefined }),
+    );
     expect(await samples(metrics, 'flows')).toEqual(['{backend="splice",state="relay"} 1']);
     flows = [];
     expect(await samples(metrics, 'flows')).toEqual([]);
@@ -229,7 +232,9 @@ describe('gauges', () => {
   test('relayed bytes include live flows and never go back', async () => {
     const metrics = new Metrics('1');
     let flows = [flow({ bytesUp: 100, bytesDown: 1 })];
-    metrics.attach(() => Promise.resolve({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows }));
+    metrics.attach(() =>
+      Promise.resolve({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows, packet: undefined }),
+    );
     expect(await samples(metrics, 'relayed_bytes_total')).toContain('{backend="splice",direction="up"} 100');
     flows = [];
     expect(await samples(metrics, 'relayed_bytes_total')).toEqual([]);

@@ -233,8 +233,8 @@ test('over the same descriptors two bounded flows may run at once, one each way'
   const engine = await SpliceEngine.open({ backend: 'splice', relayThreads: 1 });
   const bed = await makeBed();
   const [client, upstream] = [rawDescriptor(bed.client), rawDescriptor(bed.upstream)];
-  const down = engine.spliceNow(client, upstream, { maxBytes: 5 });
-  const up = engine.spliceNow(client, upstream, { maxBytes: 2, direction: 'up' });
+  const down = await engine.splice(client, upstream, { maxBytes: 5 });
+  const up = await engine.splice(client, upstream, { maxBytes: 2, direction: 'up' });
   bed.server.write('first');
   bed.caller.write('up');
   expect(await down.closed).toMatchObject({ reason: 'limit', bytesDown: 5 });

@@ -1,7 +1,7 @@
 /** What a client may do: send all at once, read nothing, close its half, speak HTTP/1.0, go away in every stage. */
 import { describe, expect, test } from 'vitest';
 import { hangingPort, resetArrives, settled, until } from '../../support/flow-bed.js';
-import { front, get, request, response, type Front, type Peer } from './front-bed.js';
+import { front, get, request, response, type Peer } from './front-bed.js';
 
 const STORED = 'Cache-Control: max-age=60';
 const KB = 1024;

@@ -103,7 +103,7 @@ describe('an early response', () => {
       origin.write(response(200, 'early'));
       expect((await client.response()).content).toBe('early');
       const next = await bed.client(get('/next'));
-      await until('it is asked', () => bed.left.requests! > 0);
+      await until('it is asked', () => bed.left.requests > 0);
       origin.socket.resume();
       await until('it is there', () => bed.unasked > 0 || origin.text.includes('GET') || origin.over);
       const other = origin.text.includes('GET') ? origin : await bed.origin();

@@ -116,6 +116,12 @@ export class Peer {
   }
 }
 
+/** What of exchanges there is at a moment. */
+export type Left = Record<
+  'connections' | 'requests' | 'tunnels' | 'busy' | 'connecting' | 'waiting' | 'fills' | 'collapsed',
+  number
+>;
+
 export class Front {
   readonly server: HttpServer;
   readonly port: number;
@@ -171,7 +177,7 @@ export class Front {
   }
 
   /** Everything that an exchange could leave behind. */
-  get left(): Record<string, number> {
+  get left(): Left {
     const { http } = this.server.live();
     const sums = { busy: 0, connecting: 0, waiting: 0 };
     for (const row of http.pool) {

@@ -284,7 +284,7 @@ test('any clients, any origin', async () => {
         await bed.done();
       },
     ),
-    { numRuns: Number(process.env.RUNS ?? 60) },
+    { numRuns: Number(process.env['RUNS'] ?? 60) },
   );
   serving = false;
   for (const { socket } of origins) socket.destroy();

@@ -36,6 +36,9 @@ export class FakeWire implements Wire {
   resume(): void {
     this.paused = false;
   }
+  unread(): undefined {
+    return undefined;
+  }
   detach(): number {
     this.open = false;
     return -1;

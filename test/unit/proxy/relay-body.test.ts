@@ -104,7 +104,9 @@ describe('of known length', () => {
     expect(source.wire.owner).toBe(before);
     // What is behind the content is the owner's.
     if (size === KERNEL_BYTES) return;
-    const next = new Promise((resolve) => (before.onData = (bytes) => resolve(Buffer.from(bytes).toString())));
+    const next = new Promise((resolve) => {
+      source.wire.owner.onData = (bytes) => resolve(Buffer.from(bytes).toString());
+    });
     source.wire.resume();
     expect(await next).toBe('next');
   });

@@ -21,7 +21,7 @@ test('one that fails at its last step listens no more, and leaves no timer and n
   const before = descriptors().all;
   const begun = vi.spyOn(globalThis, 'setInterval');
   const ended = vi.spyOn(globalThis, 'clearInterval');
-  onTestFinished(() => vi.restoreAllMocks());
+  onTestFinished(() => void vi.restoreAllMocks());
   const listener = native().listen('127.0.0.1', 0, 16, false);
   const { port } = localAddress(listener);
   const config = {
