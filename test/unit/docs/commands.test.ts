@@ -31,7 +31,7 @@ async function ctlHelp(argument: string): Promise<string> {
   const environment = fakeEnvironment([argument, '--help']);
   const never = () => Promise.reject(new Error('help asks nothing'));
   const surroundings = { env: {}, uid: 0, tmpdir: '/nowhere' };
-  const parts = { probeMachine: never, uninstallPacket: never, hashPassword: never };
+  const parts = { probeMachine: never, uninstallPacket: never, resetModule: never, hashPassword: never };
   const code = await ctlMain(environment, { surroundings, ...parts });
   return code === 0 ? environment.out() : '';
 }

@@ -187,7 +187,7 @@ describe('words', () => {
 
   test('every answer has its own, but for two that mean the same', () => {
     const numbers = [...PACKET_ANSWER_NAMES.keys(), ...Object.values(PACKET_ANSWERS_NATIVE)];
-    const words = numbers.map(wordsOf);
+    const words = numbers.map((answer) => wordsOf(answer));
     expect(words.every((text) => !text.includes('no words'))).toBe(true);
     expect(new Set(words).size).toBe(words.length - 1);
     expect(wordsOf(77)).toContain('(77)');
