@@ -5,10 +5,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
-import { eventually } from '../support/children.js';
+import { eventually, patient } from '../support/children.js';
 import { address, Lab } from '../support/lab.js';
 
-t.setTimeout(280_000);
+t.setTimeout(3_600_000);
 
 // What is used of src/bench: tests of this ring are built apart from it.
 interface Running {
@@ -139,7 +139,7 @@ async function testLoss(t: Test, lab: BenchLab): Promise<void> {
   t.equal(await segments(), before);
 }
 
-await t.test('machines that are reached by ssh', { timeout: 120_000 }, async (t) => {
+await t.test('machines that are reached by ssh', { timeout: patient(120_000) }, async (t) => {
   const lab = Lab.open();
   const before = scratches();
   try {
@@ -201,7 +201,7 @@ await t.test('machines that are reached by ssh', { timeout: 120_000 }, async (t)
   }
 });
 
-await t.test('namespaces', { timeout: 120_000 }, async (t) => {
+await t.test('namespaces', { timeout: patient(120_000) }, async (t) => {
   const lab = await openNamespaces({ family: 6 });
   const own = (): string[] => readdirSync('/run/netns').filter((name) => name.startsWith(`splbench-${process.pid}-`));
   t.equal(own().length, 3);
@@ -215,7 +215,7 @@ await t.test('namespaces', { timeout: 120_000 }, async (t) => {
   await lab.close();
 });
 
-await t.test('a run that is killed: the next one removes what is left', { timeout: 120_000 }, async (t) => {
+await t.test('a run that is killed: the next one removes what is left', { timeout: patient(120_000) }, async (t) => {
   const program = `import(${JSON.stringify(built('namespaces'))}).then(async ({ openNamespaces }) => {
     const lab = await openNamespaces({ family: 4 });
     const stray = await lab.proxy.start(['setpriv', '--pdeathsig', 'clear', 'sleep', '1000']);

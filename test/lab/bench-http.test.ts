@@ -3,7 +3,7 @@
 import t from 'tap';
 import { runBench } from '../support/bench-run.js';
 
-t.setTimeout(200_000);
+t.setTimeout(3_600_000);
 
 const bench = await runBench('http', '--figures', 'http');
 bench.endsWell();

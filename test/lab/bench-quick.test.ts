@@ -5,7 +5,7 @@ import path from 'node:path';
 import t from 'tap';
 import { runBench } from '../support/bench-run.js';
 
-t.setTimeout(280_000);
+t.setTimeout(3_600_000);
 
 const statistics = (): string => readFileSync('/proc/sys/kernel/bpf_stats_enabled', 'utf8').trim();
 

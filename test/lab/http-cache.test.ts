@@ -2,7 +2,7 @@
 // clients, stale answers where they are allowed, purges, and a store that survives whatever ends the process.
 import t from 'tap';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { eventually } from '../support/children.js';
+import { eventually, patient } from '../support/children.js';
 import { ask, RawClient, type RequestOptions, type Response } from '../support/http-client.js';
 import { pattern, PatternCheck, type FieldList } from '../support/http-message.js';
 import { Gate, Origin, type Behaviour } from '../support/http-origin.js';
@@ -472,7 +472,7 @@ await httpGroup('cache', {}, async ({ origin, proxy, test }) => {
   });
 });
 
-await t.test('a restart keeps what is stored', { timeout: 60_000 }, async (t) => {
+await t.test('a restart keeps what is stored', { timeout: patient(60_000) }, async (t) => {
   const origin = await Origin.start();
   const cache = emptyDirectory('restart');
   const args = ['--origin', origin.url];
@@ -500,7 +500,7 @@ await t.test('a restart keeps what is stored', { timeout: 60_000 }, async (t) =>
   await origin.close();
 });
 
-await t.test('killed in the middle of fills: whole or absent afterwards', { timeout: 240_000 }, async (t) => {
+await t.test('killed in the middle of fills: whole or absent afterwards', { timeout: patient(240_000) }, async (t) => {
   const origin = await Origin.start();
   const cache = emptyDirectory('killed');
   const args = ['--origin', origin.url, '--cache-size', '2g'];

@@ -2,7 +2,7 @@
 // client is told that a part is the whole, and nothing that is not whole is served later.
 import t from 'tap';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { eventually } from '../support/children.js';
+import { eventually, patient } from '../support/children.js';
 import { ask, RawClient, type Response } from '../support/http-client.js';
 import { pattern, PatternCheck, type FieldList } from '../support/http-message.js';
 import { Gate, Origin, type Behaviour, type Reply } from '../support/http-origin.js';
@@ -477,7 +477,7 @@ await httpGroup('clients', { args: ['--client-timeout', '2s'] }, async ({ origin
   });
 });
 
-await t.test('no origin at all', { timeout: 60_000 }, async (t) => {
+await t.test('no origin at all', { timeout: patient(60_000) }, async (t) => {
   const origin = await Origin.start();
   const proxy = await startHttp({ args: ['--origin', origin.url, '--connect-timeout', '2s'] });
   origin.on('/stale', (reply) => reply.answer(200, [['Cache-Control', 'max-age=1, stale-if-error=600']], 'old'));
@@ -501,7 +501,7 @@ await t.test('no origin at all', { timeout: 60_000 }, async (t) => {
   await back.close();
 });
 
-await t.test('the disk is full', { timeout: 120_000 }, async (t) => {
+await t.test('the disk is full', { timeout: patient(120_000) }, async (t) => {
   const origin = await Origin.start();
   const cache = emptyDirectory('small-disk');
   const proxy = await startHttp({

@@ -3,7 +3,7 @@ import t from 'tap';
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AuthorityFiles } from '../support/certificates.js';
-import { Child, type Finished } from '../support/children.js';
+import { Child, patient, type Finished } from '../support/children.js';
 import { RawClient } from '../support/http-client.js';
 import { pattern, PatternCheck } from '../support/http-message.js';
 import { Origin } from '../support/http-origin.js';
@@ -159,7 +159,7 @@ await httpGroup(
   },
 );
 
-await t.test('who may go where', { timeout: 90_000 }, async (t) => {
+await t.test('who may go where', { timeout: patient(90_000) }, async (t) => {
   const origin = await Origin.start();
   origin.on('*', (reply, request) =>
     reply.answer(200, [noStore], `${request.get('proxy-authorization') ?? 'nothing'}`),

@@ -4,7 +4,7 @@ import { mkdirSync, utimesSync } from 'node:fs';
 import path from 'node:path';
 import type { Finished } from '../support/children.js';
 import { splicectl, startHttp, type HttpProxy } from '../support/http-proxy.js';
-import { eventually } from '../support/children.js';
+import { eventually, patient } from '../support/children.js';
 import { address, Lab } from '../support/lab.js';
 import { startGitHttp, startNginx, writeRandomFile } from '../support/servers.js';
 
@@ -44,7 +44,7 @@ async function fetched(proxy: HttpProxy, name: string, args = ''): Promise<{ sum
 }
 
 const reverse = (name: string, more: readonly string[], body: (t: Test, proxy: HttpProxy) => Promise<void>) =>
-  t.test(name, { timeout: 240_000 }, async (t) => {
+  t.test(name, { timeout: patient(240_000) }, async (t) => {
     const proxy = await startHttp({ host: lab.prx, listen: [`${address.proxy4}:0`], args: more, backend: 'auto' });
     try {
       await body(t, proxy);
@@ -137,7 +137,7 @@ await reverse('conditions and HEAD, as curl asks them', origin, async (t, proxy)
   }
 });
 
-await t.test('git clones and pushes', { timeout: 120_000 }, async (t) => {
+await t.test('git clones and pushes', { timeout: patient(120_000) }, async (t) => {
   const env = {
     HOME: lab.directory,
     GIT_CONFIG_NOSYSTEM: '1',
@@ -183,7 +183,7 @@ await t.test('git clones and pushes', { timeout: 120_000 }, async (t) => {
 });
 
 for (const backend of ['packet', 'splice', 'copy'] as const) {
-  await t.test(`tunnels on the ${backend} backend: CONNECT`, { timeout: 120_000 }, async (t) => {
+  await t.test(`tunnels on the ${backend} backend: CONNECT`, { timeout: patient(120_000) }, async (t) => {
     const proxy = await startHttp({
       host: lab.prx,
       listen: [`${address.proxy4}:0`],
@@ -212,7 +212,7 @@ interface Listed {
 
 await t.test(
   'a tunnel in the kernel: a drain does not wait for it, and the next one adopts it',
-  { timeout: 120_000 },
+  { timeout: patient(120_000) },
   async (t) => {
     const start = (): Promise<HttpProxy> =>
       startHttp({

@@ -1,7 +1,7 @@
 // Operating splice-http: signals, configuration, metrics, health, purges by hand, workers.
 import t from 'tap';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { eventually } from '../support/children.js';
+import { eventually, patient } from '../support/children.js';
 import { ask, RawClient } from '../support/http-client.js';
 import { pattern, PatternCheck } from '../support/http-message.js';
 import { Gate, Origin } from '../support/http-origin.js';
@@ -21,7 +21,8 @@ origin.on('/sink', async (reply, request) => {
   await reply.answer(200, [noStore], 'taken');
 });
 
-const test = (name: string, body: (t: import('tap').Test) => Promise<void>) => t.test(name, { timeout: 60_000 }, body);
+const test = (name: string, body: (t: import('tap').Test) => Promise<void>) =>
+  t.test(name, { timeout: patient(60_000) }, body);
 const start = (...args: readonly string[]): Promise<HttpProxy> =>
   startHttp({ args: ['--origin', origin.url, ...args] });
 const exit = async (proxy: HttpProxy): Promise<number | null> => (await proxy.child.exited).code;

@@ -1,5 +1,6 @@
 // The PROXY protocol before splice-http and behind it: who the client is, and that nobody else may say so.
 import t from 'tap';
+import { patient } from '../support/children.js';
 import { ask, RawClient, requestBytes } from '../support/http-client.js';
 import { Origin } from '../support/http-origin.js';
 import { httpGroup, startHttp } from '../support/http-proxy.js';
@@ -96,7 +97,7 @@ async function preface(stream: ByteStream): Promise<string> {
 }
 
 for (const version of [1, 2]) {
-  await t.test(`behind, version ${version}`, { timeout: 60_000 }, async (t) => {
+  await t.test(`behind, version ${version}`, { timeout: patient(60_000) }, async (t) => {
     const origin = await Origin.start({ preface });
     origin.on('*', (reply, request) => reply.answer(200, [noStore], `${request.connection}`));
     const proxy = await startHttp({ args: ['--origin', origin.url, '--origin-proxy-protocol', `${version}`] });

@@ -1,7 +1,7 @@
 // Requests that could be read in two ways never become two: whatever an origin makes of its bytes, it sees no request
 // that the client did not frame. Each trick goes to each origin, lax ones and strict ones.
 import t from 'tap';
-import { eventually } from '../support/children.js';
+import { eventually, patient } from '../support/children.js';
 import { ask, RawClient } from '../support/http-client.js';
 import { tricks, type Trick } from '../support/http-corpus.js';
 import { dialects, startLax, startNode, type SeenOrigin } from '../support/http-lax.js';
@@ -50,21 +50,25 @@ async function judge(proxy: HttpProxy, origin: SeenOrigin, trick: Trick): Promis
   return faults.map((fault) => `${trick.name}: ${fault}`);
 }
 
-await t.test('without a proxy the lax origins are tricked: what follows can fail', { timeout: 60_000 }, async (t) => {
-  for (const dialect of dialects) {
-    const origin = await startLax(dialect);
-    const clients = await Promise.all(tricks.map(() => RawClient.connect(origin.port)));
-    for (const [index, client] of clients.entries()) client.send(tricks[index]?.bytes ?? '');
-    await eventually(
-      () => origin.seen.filter((line) => line.includes('/canary')).length,
-      (count) => count >= 5,
-      `"${dialect.name}" takes next to nothing for a second request`,
-    );
-    t.pass(dialect.name);
-    for (const client of clients) client.close();
-    await origin.close();
-  }
-});
+await t.test(
+  'without a proxy the lax origins are tricked: what follows can fail',
+  { timeout: patient(60_000) },
+  async (t) => {
+    for (const dialect of dialects) {
+      const origin = await startLax(dialect);
+      const clients = await Promise.all(tricks.map(() => RawClient.connect(origin.port)));
+      for (const [index, client] of clients.entries()) client.send(tricks[index]?.bytes ?? '');
+      await eventually(
+        () => origin.seen.filter((line) => line.includes('/canary')).length,
+        (count) => count >= 5,
+        `"${dialect.name}" takes next to nothing for a second request`,
+      );
+      t.pass(dialect.name);
+      for (const client of clients) client.close();
+      await origin.close();
+    }
+  },
+);
 
 const origins: (() => Promise<SeenOrigin>)[] = [
   () => startNode(false),
@@ -73,7 +77,7 @@ const origins: (() => Promise<SeenOrigin>)[] = [
 ];
 for (const start of origins) {
   const origin = await start();
-  await t.test(`before an origin of the kind "${origin.name}"`, { timeout: 240_000 }, async (t) => {
+  await t.test(`before an origin of the kind "${origin.name}"`, { timeout: patient(240_000) }, async (t) => {
     const proxy = await startHttp({ args: ['--origin', `http://127.0.0.1:${origin.port}`] });
     try {
       for (const trick of tricks) t.same(await judge(proxy, origin, trick), [], trick.name);

@@ -3,7 +3,7 @@
 import t from 'tap';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AuthorityFiles } from '../support/certificates.js';
-import { Child } from '../support/children.js';
+import { Child, patient } from '../support/children.js';
 import { ask, RawClient } from '../support/http-client.js';
 import { pattern, PatternCheck } from '../support/http-message.js';
 import { Origin } from '../support/http-origin.js';
@@ -138,7 +138,7 @@ await httpGroup('TLS in front', { args: both, listen: ['127.0.0.1:0'] }, async (
   });
 });
 
-await t.test('TLS to origins', { timeout: 120_000 }, async (t) => {
+await t.test('TLS to origins', { timeout: patient(120_000) }, async (t) => {
   const origin = await Origin.start({ tls: one.pem });
   for (const count of [1000, 3 * MiB]) {
     origin.on(`/${count}`, async (reply, request) => {
@@ -209,7 +209,7 @@ await t.test('TLS to origins', { timeout: 120_000 }, async (t) => {
   await demanding.close();
 });
 
-await t.test('certificates are read again at SIGHUP, and connections stay', { timeout: 60_000 }, async (t) => {
+await t.test('certificates are read again at SIGHUP, and connections stay', { timeout: patient(60_000) }, async (t) => {
   const origin = await Origin.start();
   origin.on('*', (reply) => reply.answer(200, [noStore], 'here'));
   const cert = file('renewed/cert.pem', one.pem.cert);

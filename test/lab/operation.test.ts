@@ -8,7 +8,7 @@ import { address, Lab } from '../support/lab.js';
 import { backends, command, isOurs, splicectl, startProxy, usersLine, type Proxy } from '../support/proxy.js';
 import { greeting5, password5 } from '../support/socks-bytes.js';
 
-t.setTimeout(280_000);
+t.setTimeout(3_600_000);
 const port = 7000;
 // Not packets: how they behave at a stop and in flows is in packet-operation.test.ts.
 const backend = backends().find((name) => isOurs(name) && name !== 'packet') ?? 'splice';

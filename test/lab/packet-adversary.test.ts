@@ -1,6 +1,7 @@
 // Somebody on a link knows the four-tuple of a flow, but not its numbers; and segments of a kind that the backend does
 // not relay. The end hosts judge (RFC 5961): what they would refuse must not end the flow at the proxy either.
 import t, { type Test } from 'tap';
+import { patient } from '../support/children.js';
 import { plus, reversed, type Forge, type Forged, type Tuple } from '../support/forge.js';
 import { manners, withLab, type Version } from '../support/packet-group.js';
 import { PeerBed, type PeerFlow } from '../support/packet-peers.js';
@@ -21,7 +22,7 @@ await withLab(async (lab) => {
   if (manner === undefined) throw new Error('this file is about the packet backend');
   const bed = await PeerBed.open(lab, manner);
   const { client, server, proxy } = bed;
-  const test = (name: string, body: (t: Test) => Promise<void>) => t.test(name, { timeout: 60_000 }, body);
+  const test = (name: string, body: (t: Test) => Promise<void>) => t.test(name, { timeout: patient(60_000) }, body);
 
   const sidesOf = (flow: PeerFlow): Side[] => [
     { name: 'client', link: bed.atClient, tuple: flow.client },

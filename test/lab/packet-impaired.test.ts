@@ -1,6 +1,7 @@
 // Loss, duplication, reordering, corruption and delay on both legs, from the SYN on: the same bytes arrive. How long it
 // takes is measured beside a plain router in bench/, never judged here.
 import t from 'tap';
+import { patient } from '../support/children.js';
 import type { Faults } from '../support/impair.js';
 import { manners, withLab, type Version } from '../support/packet-group.js';
 import { PeerBed } from '../support/packet-peers.js';
@@ -23,7 +24,7 @@ await withLab(async (lab) => {
   for (const manner of manners()) {
     const bed = await PeerBed.open(lab, manner);
     for (const [name, faults, { holdMs = 3, bytes = 2_000_000 }] of wires) {
-      await t.test(`${manner.title}: ${name}`, { timeout: 100_000 }, async (t) => {
+      await t.test(`${manner.title}: ${name}`, { timeout: patient(100_000) }, async (t) => {
         const before = await bed.wires.tallies();
         for (const version of versions) {
           for (let seed = 1; seed <= 3; seed++) {

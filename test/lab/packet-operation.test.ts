@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { startAgent } from '../support/agent-client.js';
 import type { ConnectionId } from '../support/agent-api.js';
-import { eventually, within } from '../support/children.js';
+import { eventually, patient, within } from '../support/children.js';
 import { Forge } from '../support/forge.js';
 import { open5 } from '../support/handshake.js';
 import { address } from '../support/lab.js';
@@ -30,7 +30,7 @@ await withLab(async (lab) => {
 
   const started: Proxy[] = [];
   const test = (name: string, body: (t: Test) => Promise<void>) =>
-    t.test(name, { timeout: 120_000 }, async (child) => {
+    t.test(name, { timeout: patient(120_000) }, async (child) => {
       try {
         await body(child);
       } finally {

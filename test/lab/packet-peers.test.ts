@@ -1,6 +1,7 @@
 // Peers that are not like the proxy's own TCP: without timestamps, SACK or scaling, with small segments, with ECN on one
 // leg, with numbers that wrap, with options elsewhere. Bulk both ways at once, on a good wire and on a bad one.
 import t, { type Test } from 'tap';
+import { patient } from '../support/children.js';
 import { manners, withLab, type Version } from '../support/packet-group.js';
 import { PeerBed } from '../support/packet-peers.js';
 import type { LogLine } from '../support/proxy.js';
@@ -35,7 +36,7 @@ await withLab(async (lab) => {
   for (const manner of manners()) {
     const bed = await PeerBed.open(lab, manner);
     const test = (name: string, body: (t: Test) => Promise<void>) =>
-      t.test(`${manner.title}: ${name}`, { timeout: 100_000 }, body);
+      t.test(`${manner.title}: ${name}`, { timeout: patient(100_000) }, body);
 
     for (const [name, own] of habits) {
       for (const who of ['client', 'server', 'both'] as const) {

@@ -1,7 +1,7 @@
 // The fourteen surprises that the prototypes met (S1 to S14), each provoked here by its name. Most need a direction that
 // stays slow while the other is fast: a reader that does not read keeps the local socket's queue full.
 import t, { type Test } from 'tap';
-import { eventually } from '../support/children.js';
+import { eventually, patient } from '../support/children.js';
 import { plus } from '../support/forge.js';
 import { manners, withLab, type Version } from '../support/packet-group.js';
 import { PeerBed, setSegments, type PeerFlow } from '../support/packet-peers.js';
@@ -25,7 +25,7 @@ await withLab(async (lab) => {
   if (manner === undefined) throw new Error('this file is about the packet backend');
   const bed = await PeerBed.open(lab, manner);
   const { client, server, proxy } = bed;
-  const test = (name: string, body: (t: Test) => Promise<void>) => t.test(name, { timeout: 100_000 }, body);
+  const test = (name: string, body: (t: Test) => Promise<void>) => t.test(name, { timeout: patient(100_000) }, body);
 
   const stuckBytes = 3_000_000;
 

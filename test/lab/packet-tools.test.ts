@@ -7,7 +7,7 @@ import { address, Lab } from '../support/lab.js';
 import { setHabits, DisguisedHost } from '../support/peer-host.js';
 import { Peer } from '../support/peer.js';
 
-t.setTimeout(280_000);
+t.setTimeout(3_600_000);
 const lab = Lab.open();
 t.teardown(() => lab.close());
 // A router, for once.

@@ -124,6 +124,11 @@ export async function resetArrives(socket: net.Socket): Promise<void> {
   );
 }
 
+/** Resolves when a socket is closed, for whatever reason: `once(socket, 'close')` would reject if it breaks meanwhile. */
+export async function untilClosed(socket: net.Socket): Promise<void> {
+  if (!socket.closed) await new Promise<void>((resolve) => socket.once('close', () => resolve()));
+}
+
 /** How the far end of a broken connection is told: the code of its error, or what it saw instead. */
 export async function fateOf(socket: net.Socket): Promise<string> {
   if (socket.errored !== null) return (socket.errored as NodeJS.ErrnoException).code ?? 'error';
@@ -141,7 +146,7 @@ export const bytesOf = (length: number): Buffer => randomBytes(length);
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  withinMs = 15_000,
+  withinMs = 60_000,
 ): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (!(await condition())) {

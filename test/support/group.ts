@@ -1,7 +1,7 @@
 /** Runs the same tests over every backend, and after each group asks what must hold whatever was tested. */
 import t, { type Test } from 'tap';
 import { startAgent, type Agent } from './agent-client.js';
-import { eventually } from './children.js';
+import { eventually, patient } from './children.js';
 import { Lab } from './lab.js';
 import { backends, startProxy, type Backend, type Proxy, type ProxyOptions } from './proxy.js';
 
@@ -27,7 +27,7 @@ export interface GroupOptions {
 
 // The library's own clock covers the whole file; ours covers one test, and the runner's the file.
 t.setTimeout(3_600_000);
-const testLimitMs = 120_000;
+const testLimitMs = patient(120_000);
 
 /** Called once a file. `prepare` starts servers and runs once, `body` runs once a backend. */
 export async function overBackends<Prepared>(

@@ -47,7 +47,7 @@ export function runProgram(program: string, limits = ':', flags: readonly string
   const node = [process.execPath, ...argumentsOf(program, flags)];
   return execFileSync('sh', ['-c', `${limits}; exec "$@"`, 'sh', ...node], {
     encoding: 'utf8',
-    timeout: 25_000,
+    timeout: 120_000,
   }).trim();
 }
 

@@ -61,10 +61,11 @@ export class Proxy {
     return version === 4 ? `${address.proxy4}:${this.port}` : `[${address.proxy6}]:${this.port}`;
   }
 
-  /** The log lines so far; lines that are not JSON, such as the greeting, are left out. */
+  /** The whole log lines so far; those that are not JSON, such as the greeting, are left out. */
   log(): LogLine[] {
-    return `${this.child.stdout}\n${this.child.stderr}`
-      .split('\n')
+    // Behind the last line's end stands the beginning of one that is under way.
+    return [this.child.stdout, this.child.stderr]
+      .flatMap((text) => text.split('\n').slice(0, -1))
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line) as LogLine);
   }

@@ -1,9 +1,10 @@
 /** Many SOCKS5 clients in one process, without a fork or a stream per client more than needed. */
 import net from 'node:net';
+import { patient } from './children.js';
 import { greeting5, request5 } from './socks-bytes.js';
 import type { SwarmOptions, SwarmResult } from './agent-api.js';
 
-const limitMs = 60_000;
+const limitMs = patient(60_000);
 
 /** Connects and asks the proxy for the target; `opened` when the proxy has said yes, with not a byte read beyond that. */
 function openFlow(options: SwarmOptions): { socket: net.Socket; opened: Promise<void> } {

@@ -35,8 +35,9 @@ function isProgram(file: string): boolean {
   }
 }
 
+/** The limits bound a hang. They are several times what a program takes on an idle machine, for others may be busy. */
 export const rings: readonly Ring[] = [
-  { number: 0, name: 'unit', programs: (root, filter) => vitest(root, 'unit', filter, 5 * minute) },
+  { number: 0, name: 'unit', programs: (root, filter) => vitest(root, 'unit', filter, 25 * minute) },
   {
     number: 1,
     name: 'contract',
@@ -47,10 +48,10 @@ export const rings: readonly Ring[] = [
           name: file,
           command: path.join(root, 'build/contract', file),
           args: [],
-          limitMs: 2 * minute,
+          limitMs: 10 * minute,
         })),
   },
-  { number: 2, name: 'bpf', programs: (root, filter) => vitest(root, 'bpf', filter, 3 * minute) },
+  { number: 2, name: 'bpf', programs: (root, filter) => vitest(root, 'bpf', filter, 15 * minute) },
   {
     number: 3,
     name: 'lab',
@@ -63,7 +64,7 @@ export const rings: readonly Ring[] = [
           name: file.replace('.test.ts', ''),
           command: process.execPath,
           args: [path.join(root, 'build/test/lab', file.replace(/\.ts$/, '.js'))],
-          limitMs: 5 * minute,
+          limitMs: 25 * minute,
           sweep: sweepLab,
         })),
   },

@@ -31,6 +31,8 @@ export interface TapOutcome {
 }
 
 const stopGraceMs = 10_000;
+/** For what a program has left to print when it is gone, and one of its children, in a group of its own, holds the pipe. */
+const orphanMs = 10_000;
 const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const shownLines = 120;
 const topLevelPoint = /^(not )?ok\b/;
@@ -115,10 +117,11 @@ export async function runTapProgram(program: TapProgram): Promise<TapOutcome> {
       problem = `cannot run ${program.command}: ${error.message}`;
       resolve({ code: null, signal: null });
     });
-    // 'exit' and not 'close': a grandchild that keeps our pipe open must not hold up the run.
+    // 'close' comes when the last that was printed is read. A grandchild that keeps our pipe open must not hold it up.
     child.once('exit', (code, signal) => {
       const settle = (): void => resolve({ code, signal });
-      const patience = setTimeout(settle, 1_000);
+      if (child.pid !== undefined) signalGroup(child.pid, 'SIGKILL');
+      const patience = setTimeout(settle, orphanMs);
       child.once('close', () => {
         clearTimeout(patience);
         settle();

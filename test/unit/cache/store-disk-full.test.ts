@@ -88,7 +88,7 @@ test.skipIf(!able)('a full disk is an event: fills fail, objects give way, the s
   const directory = await temporary();
   const script = 'mount -t tmpfs -o size=8m,mode=700 none "$1" && exec "$2" --input-type=module -e "$3" "$1" "$4"';
   const args = [...NAMESPACE, 'sh', '-c', script, 'sh', directory, process.execPath, CHILD, await temporary()];
-  const result = JSON.parse(execFileSync('unshare', args, { encoding: 'utf8', timeout: 25_000 })) as {
+  const result = JSON.parse(execFileSync('unshare', args, { encoding: 'utf8', timeout: 120_000 })) as {
     reasons: Record<string, number>;
     first: { whole: number; broken: number };
     purged: { objects: number; durable: boolean };

@@ -24,6 +24,7 @@ import {
   readBytes,
   settled,
   until,
+  untilClosed,
   type Bed,
 } from '../../support/flow-bed.js';
 
@@ -546,7 +547,7 @@ test('no descriptor is left, whatever the end', async () => {
         one.server.end();
         await body.closed;
         for (const socket of [one.client, one.upstream, one.caller, one.server]) {
-          const gone = socket.closed ? undefined : once(socket, 'close');
+          const gone = untilClosed(socket);
           clear(socket);
           await gone;
         }

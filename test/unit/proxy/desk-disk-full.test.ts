@@ -86,7 +86,7 @@ const CHILD = `
 test.skipIf(!able)('a full disk costs hits, and nothing else', async () => {
   const script = 'mount -t tmpfs -o size=8m,mode=700 none "$1" && exec "$2" --input-type=module -e "$3" "$1"';
   const args = [...NAMESPACE, 'sh', '-c', script, 'sh', await temporary(), process.execPath, CHILD];
-  const result = JSON.parse(execFileSync('unshare', args, { encoding: 'utf8', timeout: 25_000 })) as {
+  const result = JSON.parse(execFileSync('unshare', args, { encoding: 'utf8', timeout: 120_000 })) as {
     ends: Record<string, number>;
     kinds: string[];
     lines: number;

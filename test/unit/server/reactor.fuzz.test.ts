@@ -9,7 +9,16 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { decodeAddress } from '../../../src/flow/address.js';
 import { native } from '../../../src/native.js';
 import { ReactorHost, type ListenerOwner, type SlotOwner } from '../../../src/server/reactor-host.js';
-import { clear, descriptors, hangingPort, readAll, readBytes, settled, until } from '../../support/flow-bed.js';
+import {
+  clear,
+  descriptors,
+  hangingPort,
+  readAll,
+  readBytes,
+  settled,
+  until,
+  untilClosed,
+} from '../../support/flow-bed.js';
 
 interface Seen {
   slot: number;
@@ -284,9 +293,7 @@ describe('many at once', () => {
     onAccepted = () => host.closeListener(listener);
     host.reactor.resume(listener);
     await until('the first is accepted', () => seen.length === 1);
-    await Promise.all(
-      sockets.slice(1).map((socket) => (socket.resume(), socket.closed ? undefined : once(socket, 'close'))),
-    );
+    await Promise.all(sockets.slice(1).map((socket) => untilClosed(socket.resume())));
     expect(seats.seats()).toBe(1);
     clear(...sockets);
   });
