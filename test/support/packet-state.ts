@@ -1,7 +1,9 @@
 /** What the proxy's commands and the lab's kernels say of the packet backend while a test runs. */
-import { eventually } from './children.js';
+import { request } from 'node:http';
+import { json } from 'node:stream/consumers';
+import { eventually, within } from './children.js';
 import type { Host, Lab } from './lab.js';
-import { splicectl, type Proxy } from './proxy.js';
+import type { Proxy } from './proxy.js';
 
 export interface Plane {
   readonly phases: { readonly transit: number; readonly released: number; readonly ended: number };
@@ -10,16 +12,24 @@ export interface Plane {
   readonly counters: Readonly<Record<string, number>>;
 }
 
-async function ask<T>(lab: Lab, proxy: Proxy, command: string): Promise<T> {
-  const { stdout, stderr, code } = await splicectl(lab, [command, '--json', '--control', proxy.control]);
-  if (code !== 0) throw new Error(`splice-ctl ${command}: ${stderr}`);
-  return JSON.parse(stdout.toString()) as T;
+/**
+ * From the socket that splice-ctl asks, too. A state that lasts for a moment is over before a process has started for it on
+ * a busy machine.
+ */
+function ask<T>(proxy: Proxy, path: '/flows' | '/stats'): Promise<T> {
+  const answer = new Promise<T>((resolve, reject) => {
+    const asking = request({ socketPath: proxy.control, path, agent: false }, (response) => {
+      json(response).then((value) => resolve(value as T), reject);
+    });
+    asking.on('error', reject).end();
+  });
+  return within(answer, 20_000, () => `the control socket does not answer ${path}`);
 }
 
-export async function planeOf(lab: Lab, proxy: Proxy): Promise<Plane> {
-  const [stats] = await ask<{ packet?: Plane }[]>(lab, proxy, 'stats');
-  if (stats?.packet === undefined) throw new Error('the proxy has no packet backend');
-  return stats.packet;
+export async function planeOf(_lab: Lab, proxy: Proxy): Promise<Plane> {
+  const { packet } = await ask<{ packet?: Plane }>(proxy, '/stats');
+  if (packet === undefined) throw new Error('the proxy has no packet backend');
+  return packet;
 }
 
 /** How often the exits were taken while `body` ran. */
@@ -51,8 +61,8 @@ export interface ListedFlow {
   };
 }
 
-export async function listedFlow(lab: Lab, proxy: Proxy, clientPort: number): Promise<ListedFlow | undefined> {
-  const flows = await ask<ListedFlow[]>(lab, proxy, 'flows');
+export async function listedFlow(_lab: Lab, proxy: Proxy, clientPort: number): Promise<ListedFlow | undefined> {
+  const { flows } = await ask<{ flows: ListedFlow[] }>(proxy, '/flows');
   return flows.find((flow) => flow.client.endsWith(`:${clientPort}`));
 }
 

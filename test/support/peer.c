@@ -26,7 +26,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BLOCK = 65536, ROW = 1 << 20, PATIENCE_MS = 10000 };
+/* TCP repairs a loss by timers that double, and a repair may be lost as well: where every twentieth segment of each way
+ * of each link is lost, more than 10 s of silence have been seen. This is only for a flow that will never move again.
+ */
+enum { BLOCK = 65536, ROW = 1 << 20, PATIENCE_MS = 150000 };
 
 static int listener = -1, connection = -1;
 static uint64_t sent, received;
