@@ -1,14 +1,74 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# Sourced in the VM: three hosts, and a few words for the tests.
+# Sourced by the module's tests in the guest (test/vm/init runs them): three hosts, and a few words.
 #
 #   cli 10.99.1.1 ------ 10.99.1.2 prx 10.99.2.2 ------ 10.99.2.3 srv
 #       fd01::1                fd01::2     fd02::2              fd02::3
 
-# busybox has an `ip` of its own, and prefers it.
+MODULE=/module/symsplice.ko
+LAB=/module/lab
+
+# --- points
+
+tests=0
+
+# ok NAME, STATUS: of what was said the last lines are shown when it failed.
+ok() {
+  tests=$((tests + 1))
+  if [ "$2" = 0 ]; then
+    echo "ok $tests - $1"
+  else
+    echo "not ok $tests - $1"
+    printf '  ---\n  said: |\n'
+    tail -n 12 /tmp/out | sed 's/^/    /'
+    echo '  ...'
+  fi
+}
+
+# check NAME COMMAND...: it succeeds.
+check() {
+  name=$1
+  shift
+  "$@" >/tmp/out 2>&1
+  ok "$name" $?
+}
+
+# refuse NAME COMMAND...: it fails.
+refuse() {
+  name=$1
+  shift
+  if "$@" >/tmp/out 2>&1; then ok "$name" 1; else ok "$name" 0; fi
+}
+
+plan() { echo "1..$tests"; }
+
+# eventually COMMAND...: within a minute, however slow the machine; bounds a failure, and asks five times a second.
+eventually() {
+  tries=0
+  until "$@"; do
+    sleep 0.2
+    tries=$((tries + 1))
+    [ $tries -lt 300 ] || return 1
+  done
+}
+
+# --- hosts
+
+# busybox has programs of these names of its own, and prefers them.
 ip() { /sbin/ip "$@"; }
+tc() { /sbin/tc "$@"; }
+
+in_cli() { ip netns exec cli "$@"; }
+in_prx() { ip netns exec prx "$@"; }
+in_srv() { ip netns exec srv "$@"; }
+
+# listens HOST PORT-IN-HEX
+listens() { ip netns exec "$1" cat /proc/net/tcp6 | grep -q ":$2 .* 0A "; }
 
 hosts_up() {
-  for n in cli prx srv; do ip netns add $n; ip -n $n link set lo up; done
+  for n in cli prx srv; do
+    ip netns add $n
+    ip -n $n link set lo up
+  done
   ip -n cli link add c type veth peer name c netns prx
   ip -n srv link add s type veth peer name s netns prx
   ip -n cli addr add 10.99.1.1/24 dev c
@@ -19,31 +79,46 @@ hosts_up() {
   ip -n prx addr add fd01::2/64 dev c nodad
   ip -n prx addr add fd02::2/64 dev s nodad
   ip -n srv addr add fd02::3/64 dev s nodad
-  for at in "cli c" "prx c" "prx s" "srv s"; do set -- $at; ip -n $1 link set $2 up; done
-  /sbin/ip netns exec srv /lab server 7000 >/tmp/server.log 2>&1 &
+  for at in "cli c" "prx c" "prx s" "srv s"; do
+    set -- $at
+    ip -n $1 link set $2 up
+  done
+  # Not by in_srv(): $! is to be the program and no shell around it.
+  /sbin/ip netns exec srv $LAB server 7000 >/tmp/server.log 2>&1 &
   SERVER=$!
-  sleep 0.5
+  eventually listens srv 1B58
 }
 
 hosts_down() {
   kill $SERVER 2>/dev/null
-  for n in cli prx srv; do ip netns del $n; done
+  wait $SERVER 2>/dev/null
+  for n in $(ls /run/netns); do ip netns del $n; done
 }
 
-in_cli() { /sbin/ip netns exec cli "$@"; }
-in_prx() { /sbin/ip netns exec prx "$@"; }
-in_srv() { /sbin/ip netns exec srv "$@"; }
-ctl() { in_prx /lab ctl "$@"; }
+# --- proxy and client
+
+ctl() { in_prx $LAB ctl "$@"; }
 
 # proxy_up [OPTION...]
 proxy_up() {
-  /sbin/ip netns exec prx /lab proxy 1080 ${TO:-10.99.2.3} 7000 "$@" >/tmp/proxy.log 2>&1 &
+  /sbin/ip netns exec prx $LAB proxy 1080 ${TO:-10.99.2.3} 7000 "$@" >/tmp/proxy.log 2>&1 &
   PROXY=$!
-  n=0
-  while ! in_prx cat /proc/net/tcp6 | grep -q ":0438 .* 0A "; do sleep 0.05; n=$((n+1)); [ $n -gt 200 ] && break; done
+  eventually listens prx 0438
 }
 
-proxy_down() { kill -9 $PROXY 2>/dev/null; wait $PROXY 2>/dev/null; cat /tmp/proxy.log | sort | uniq -c | head -${1:-5}; }
+proxy_down() {
+  kill -9 $PROXY 2>/dev/null
+  wait $PROXY 2>/dev/null
+  sort /tmp/proxy.log | uniq -c | head -n 5
+}
 
 # client up=N ...
-client() { in_cli /lab client ${VIA:-10.99.1.2} 1080 "$@"; }
+client() { in_cli $LAB client ${VIA:-10.99.1.2} 1080 "$@"; }
+
+# --- what the module says
+
+# stat NAME: a counter.
+stat() { ctl stats | tr ' ' '\n' | sed -n "s/^$1=//p"; }
+count() { ctl count | sed "s/.*$1 \([0-9]*\).*/\1/"; }
+phase_is() { [ "$(count "$1")" = "$2" ] || { ctl flows >/tmp/out; return 1; }; }
+none_left() { [ "$(ctl count)" = "intents 0 transit 0 released 0 ended 0" ]; }

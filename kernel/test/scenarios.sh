@@ -1,37 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# Run in the VM by run-vm: everything that the module must hold, as TAP. Every transfer is checked byte
-# by byte at both ends. The kernel stops at the first warning.
+# Ring 4's test module-scenarios (test/vm/README.md): what flows of the module must hold, as TAP. Every
+# transfer is checked byte by byte at both ends. The kernel stops at the first warning.
 
-. /lab.sh
+. kernel/test/lab.sh
 ulimit -n 20000
-
-tests=0
-failed=0
-
-# ok NAME, STATUS
-ok() {
-  tests=$((tests + 1))
-  if [ "$2" = 0 ]; then echo "ok $tests - $1"; else
-    echo "not ok $tests - $1"
-    failed=$((failed + 1))
-    sed 's/^/# /' /tmp/out | tail -8
-  fi
-}
-
-# check NAME COMMAND...: it succeeds.
-check() {
-  name=$1
-  shift
-  "$@" >/tmp/out 2>&1
-  ok "$name" $?
-}
-
-# refuse NAME COMMAND...: it fails.
-refuse() {
-  name=$1
-  shift
-  "$@" >/tmp/out 2>&1 && ok "$name" 1 || ok "$name" 0
-}
 
 # with 'PROXY OPTIONS' NAME CLIENT-ARGUMENTS...: one proxy, one client.
 with() {
@@ -43,37 +15,19 @@ with() {
   if grep -q 'splice: \|intend: ' /tmp/proxied; then cp /tmp/proxied /tmp/out; ok "$name: not refused" 1; fi
 }
 
-# stat NAME: a counter.
-stat() { ctl stats | tr ' ' '\n' | sed -n "s/^$1=//p"; }
-count() { ctl count | sed "s/.*$1 \([0-9]*\).*/\1/"; }
-phase_is() { [ "$(count "$1")" = "$2" ] || { ctl flows >/tmp/out; return 1; }; }
-
-# eventually COMMAND...: within ten seconds.
-eventually() {
-  tries=0
-  until "$@"; do
-    sleep 0.2
-    tries=$((tries + 1))
-    [ $tries -lt 50 ] || return 1
-  done
-}
-
-none_left() { [ "$(ctl count)" = "intents 0 transit 0 released 0 ended 0" ]; }
 offloads() {
   for at in "cli c" "prx c" "prx s" "srv s"; do
     set -- $at $1
-    ip netns exec $1 ethtool -K $2 tx $3 rx $3 gro $3 gso $3 tso $3 >/dev/null 2>&1
+    ip netns exec $1 /sbin/ethtool -K $2 tx $3 rx $3 gro $3 gso $3 tso $3 >/dev/null 2>&1
   done
 }
-netem() { for at in "cli c" "srv s"; do ip netns exec ${at% *} tc qdisc add dev ${at#* } root netem "$@"; done; }
-no_netem() { for at in "cli c" "srv s"; do ip netns exec ${at% *} tc qdisc del dev ${at#* } root; done; }
+netem() { for at in "cli c" "srv s"; do ip netns exec ${at% *} /sbin/tc qdisc add dev ${at#* } root netem "$@"; done; }
+no_netem() { for at in "cli c" "srv s"; do ip netns exec ${at% *} /sbin/tc qdisc del dev ${at#* } root; done; }
 mtu() { ip -n prx link set s mtu $1; ip -n srv link set s mtu $1; }
 # sysctl HOST NAME VALUE
 sysctl() { ip netns exec $1 sh -c "echo '$3' > /proc/sys/net/ipv4/$2"; }
-tc() { /sbin/tc "$@"; }
 
-echo
-check 'loads, self-tests pass' insmod /symsplice.ko time_wait_ms=300
+check 'loads, self-tests pass' insmod $MODULE time_wait_ms=300
 hosts_up
 
 # --- transfers
@@ -172,7 +126,7 @@ with '' 'IP options come off' ipoptions up=300000 down=300000
 [ "$(stat OPTIONS_REMOVED)" -gt 0 ]
 ok '... and are counted' $?
 proxy_up
-in_cli /lab client 10.99.1.2 1080 up=15000000 down=1000 pace=5 >/tmp/out &
+in_cli $LAB client 10.99.1.2 1080 up=15000000 down=1000 pace=5 >/tmp/out &
 C=$!
 eventually phase_is released 1
 mtu 1300
@@ -185,16 +139,16 @@ mtu 1500
 
 # --- timers
 proxy_up idle=1500
-refuse 'an idle flow is ended' in_cli /lab client 10.99.1.2 1080 up=2000 down=10 idle=4
+refuse 'an idle flow is ended' in_cli $LAB client 10.99.1.2 1080 up=2000 down=10 idle=4
 proxy_down >/dev/null
 sysctl prx tcp_keepalive_time 1
 sysctl prx tcp_keepalive_intvl 1
 sysctl prx tcp_keepalive_probes 3
 proxy_up
-check 'silent peers are asked, and answer' in_cli /lab client 10.99.1.2 1080 up=2000 down=10 idle=7
+check 'silent peers are asked, and answer' in_cli $LAB client 10.99.1.2 1080 up=2000 down=10 idle=7
 ctl events 2 >/tmp/events &
 E=$!
-in_cli timeout 15 /lab client 10.99.1.2 1080 up=2000 down=10 idle=12 >/dev/null 2>&1 &
+in_cli timeout 15 $LAB client 10.99.1.2 1080 up=2000 down=10 idle=12 >/dev/null 2>&1 &
 C=$!
 eventually phase_is released 1
 ip -n cli link set c down
@@ -229,7 +183,7 @@ for pair in "10.99.3.3 10.99.1.2" "fd03::3 fd01::2"; do
   ip -n rtr link set r mtu 1500
   before=$(stat ICMP_TRANSLATED)
   TO=$1 proxy_up
-  in_cli /lab client $2 1080 up=15000000 down=1000 pace=5 >/tmp/out &
+  in_cli $LAB client $2 1080 up=15000000 down=1000 pace=5 >/tmp/out &
   C=$!
   eventually phase_is released 1
   ip -n rtr link set r mtu 1300
@@ -243,51 +197,13 @@ ip -n rtr link set r mtu 1500
 TO=10.99.3.3
 
 # --- many, and the end
-refuse 'without the capability nothing is dumped' in_prx env LAB_NOBODY=1 /lab ctl count
-refuse 'nor ended' in_prx env LAB_NOBODY=1 /lab ctl abort
+refuse 'without the capability nothing is dumped' in_prx env LAB_NOBODY=1 $LAB ctl count
+refuse 'nor ended' in_prx env LAB_NOBODY=1 $LAB ctl abort
 proxy_up
-check "${FLOWS:-1000} flows" client up=2000 down=2000 conns=${FLOWS:-1000}
+check '1000 flows' client up=2000 down=2000 conns=1000
 eventually none_left
 ok 'all are forgotten' $?
-in_cli /lab client 10.99.1.2 1080 up=10 down=2000000000 conns=4 >/dev/null 2>&1 &
-C=$!
-eventually phase_is released 4
-refuse 'unload under traffic is refused' rmmod symsplice
-check 'all are aborted' ctl abort
-wait $C
-eventually none_left
 proxy_down >/dev/null
-check 'and then it unloads; the slab is empty, else the kernel stops' rmmod symsplice
-i=0
-while [ $i -lt 10 ]; do
-  insmod /symsplice.ko time_wait_ms=100
-  proxy_up
-  in_cli /lab client 10.99.1.2 1080 up=10 down=2000000 conns=4 >/dev/null 2>&1 &
-  C=$!
-  sleep 0.2
-  ctl abort
-  proxy_down >/dev/null
-  wait $C
-  ctl abort
-  eventually none_left
-  eventually rmmod symsplice 2>/dev/null || break
-  i=$((i + 1))
-done
-[ $i = 10 ]
-ok 'loaded, used, aborted, unloaded, ten times' $?
-insmod /symsplice.ko
-proxy_up
-in_cli timeout 20 /lab client 10.99.1.2 1080 up=1000 down=10 conns=50 idle=15 >/dev/null 2>&1 &
-C=$!
-eventually phase_is released 50
-ip -n prx link del c
-sleep 1
-phase_is released 50
-ok 'the device of live flows goes' $?
-proxy_down >/dev/null
-ip netns del prx
-eventually rmmod symsplice 2>/dev/null
-ok 'their namespace goes, and they with it' $?
-kill $C $SERVER 2>/dev/null
-echo "1..$tests"
-[ $failed = 0 ] && echo '# all passed' || echo "# $failed failed"
+check 'unloads' rmmod symsplice
+hosts_down
+plan

@@ -2,13 +2,13 @@
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { sweepDeadLabs, sweepLab } from '../sweep.js';
-import { matrix } from '../vm/kernels.js';
+import { matrix, named } from '../vm/kernels.js';
 import type { TapProgram } from './tap-program.js';
 
 export interface Ring {
   readonly number: number;
   readonly name: string;
-  /** The programs whose name contains `filter`. */
+  /** The programs that `filter` means: those whose name contains it, or as the ring says. */
   readonly programs: (root: string, filter: string) => TapProgram[];
   /** Runs before the first program. */
   readonly prepare?: () => void;
@@ -71,17 +71,15 @@ export const rings: readonly Ring[] = [
   {
     number: 4,
     name: 'vm',
-    // A kernel is a program. `vm/debian-12` chooses kernels, `vm/debian-12/netem` one of their tests.
+    // A kernel is a program. `vm/debian-12` is one, `vm/debian` several, `vm/debian-12/netem` one of its tests.
     programs: (root, filter) => {
       const [kernel = '', ...tests] = filter.split('/').filter(Boolean);
-      return matrix(root)
-        .filter(({ name }) => name.includes(kernel))
-        .map(({ name }) => ({
-          name,
-          command: process.execPath,
-          args: [path.join(root, 'build/test/support/vm/main.js'), name, ...tests],
-          limitMs: 26 * minute,
-        }));
+      return named(matrix(root), kernel).map(({ name }) => ({
+        name,
+        command: process.execPath,
+        args: [path.join(root, 'build/test/support/vm/main.js'), name, ...tests],
+        limitMs: 26 * minute,
+      }));
     },
   },
 ];

@@ -7,7 +7,7 @@ import { diskFor, writeRoot, type RootOptions } from './root.js';
 
 export const cacheOf = (root: string): string => path.join(root, 'build/vm');
 
-export interface GuestRun extends Pick<RootOptions, 'root' | 'kernel' | 'tests' | 'settings'> {
+export interface GuestRun extends RootOptions {
   readonly limitSeconds: number;
   /** Time in the guest is to be independent of this machine. */
   readonly simulated?: boolean;

@@ -6,31 +6,68 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { troublesIn } from './console.js';
 import { cacheOf, runTests } from './guest.js';
-import { fetchKernel, matrix, type Kernel, type Wanted } from './kernels.js';
+import { fetchKernel, matrix, named, type Kernel, type Wanted } from './kernels.js';
+import { buildModule, type Module } from './module.js';
 import { Points } from './points.js';
+import { compiled, type Job } from './root.js';
 
 const root = process.cwd();
 
 /** Tests of test/vm; the names of those that every kernel runs begin with `kernel`. */
-function testsFor(wanted: Wanted, filters: readonly string[]): string[] {
-  const chosen = (name: string): boolean =>
-    filters.length > 0
-      ? filters.some((filter) => name.includes(filter))
-      : wanted.tests === 'all' || name.startsWith('kernel');
+function programs(wanted: Wanted): Job[] {
   return readdirSync(path.join(root, 'test/vm'))
     .filter((file) => file.endsWith('.test.ts'))
-    .map((file) => file.replace(/\.ts$/, ''))
-    .filter(chosen)
-    .sort()
-    .map((name) => `vm/${name}`);
+    .filter((file) => wanted.tests === 'all' || file.startsWith('kernel'))
+    .map((file) => ({ ...compiled(file.replace(/\.ts$/, '')), name: file.replace('.test.ts', '') }));
 }
 
-async function run(kernel: Kernel, tests: readonly string[], points: Points): Promise<void> {
+/** The module's own: shell scripts of kernel/test, but for what they share. */
+function scripts(wanted: Wanted): Job[] {
+  if (!wanted.module) return [];
+  return readdirSync(path.join(root, 'kernel/test'))
+    .filter((file) => file.endsWith('.sh') && file !== 'lab.sh')
+    .map((file) => ({ name: `module-${file.replace('.sh', '')}`, command: `sh kernel/test/${file}` }));
+}
+
+/** Without the module where it could not be built, which is a failure already. */
+function moduleFor(wanted: Wanted, kernel: Kernel, points: Points): Module | undefined {
+  if (!wanted.module) return undefined;
+  const what = `symsplice.ko is built for ${kernel.release}`;
+  try {
+    const module = buildModule(cacheOf(root), root, wanted, kernel);
+    points.point(true, what);
+    return module;
+  } catch (error) {
+    points.point(false, what, [error instanceof Error ? error.message : String(error)]);
+    return undefined;
+  }
+}
+
+async function run(wanted: Wanted, kernel: Kernel, points: Points, filters: readonly string[]): Promise<void> {
+  const all = [...programs(wanted), ...scripts(wanted)];
+  const chosen = new Set(filters.length === 0 ? all : filters.flatMap((filter) => named(all, filter)));
+  if (chosen.size === 0) {
+    points.point(
+      false,
+      `there is a test ${filters.join(', ')} for this kernel`,
+      all.map((job) => job.name),
+    );
+    return;
+  }
+  const module = moduleFor(wanted, kernel, points);
+  const jobs = [...chosen].filter(
+    (job) => module !== undefined || !scripts(wanted).some(({ name }) => name === job.name),
+  );
   const ended = await runTests({
     root,
     kernel,
-    tests,
-    settings: { TEST_SECONDS: '900', SYMSPLICE_TEST_PATIENCE: '6' },
+    module,
+    jobs,
+    settings: {
+      TEST_SECONDS: '900',
+      SYMSPLICE_TEST_PATIENCE: '6',
+      ...(module === undefined ? {} : { SYMSPLICE_VM_MODULE: '1' }),
+    },
     limitSeconds: 1_500,
     line: (line) => points.line(line),
   });
@@ -41,16 +78,25 @@ async function run(kernel: Kernel, tests: readonly string[], points: Points): Pr
     `the kernel boots (${points.kernel}; ${where})`,
     ended.spoke ? [] : [ended.problem, ...log],
   );
-  const missing = tests.filter((test) => !points.ended.has(test));
+  const missing = jobs.filter(({ name }) => !points.ended.has(name)).map(({ name }) => name);
   const whole = points.off && missing.length === 0;
   points.point(whole, 'every test has run', whole ? [] : [ended.problem, `not ended: ${missing.join(' ')}`, ...log]);
-  if (points.off) points.point(points.left === '0 namespaces, 0 pins', `nothing is left (${points.left})`);
+  if (points.off) {
+    points.point(points.left === '0 namespaces, 0 pins, 0 modules', `nothing is left (${points.left})`);
+    if (module !== undefined) {
+      const meant = jobs.filter(({ command }) => command.startsWith('node ')).length;
+      points.point(points.unloaded === meant, 'the module goes behind every test, and its memory with it');
+    }
+  }
   const troubles = troublesIn(ended.console);
   points.point(troubles.length === 0, 'the kernel had nothing to complain of', troubles);
 }
 
 const [name = '', ...filters] = process.argv.slice(2);
-const points = new Points((line) => process.stdout.write(`${line}\n`));
+const points = new Points(
+  (line) => process.stdout.write(`${line}\n`),
+  (line) => process.stderr.write(`${line}\n`),
+);
 const wanted = matrix(root).find((each) => each.name === name);
 if (wanted === undefined) points.point(false, `there is a kernel ${name} in test/vm/kernels.yaml`);
 else if ('not-run' in wanted) points.skip(name, wanted['not-run']);
@@ -64,6 +110,6 @@ else {
     if (wanted.tests === 'all' && process.env['CI'] !== undefined) points.point(false, why);
     else points.skip(name, why);
   }
-  if (kernel !== undefined) await run(kernel, testsFor(wanted, filters), points);
+  if (kernel !== undefined) await run(wanted, kernel, points, filters);
 }
 points.finish();

@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { cacheOf, runTests } from './guest.js';
 import { fetchKernel, matrix } from './kernels.js';
+import { compiled } from './root.js';
 
 interface Figure {
   readonly corner: string;
@@ -31,7 +32,7 @@ const settings = Object.entries(process.env).filter(([name]) => name.startsWith(
 const ended = await runTests({
   root,
   kernel: fetchKernel(cacheOf(root), wanted),
-  tests: ['vm/recovery.bench'],
+  jobs: [compiled('recovery.bench')],
   settings: {
     TEST_SECONDS: '3600',
     SYMSPLICE_TEST_PATIENCE: '6',

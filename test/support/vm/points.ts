@@ -3,15 +3,20 @@
 /** What a guest's init says around its tests (test/vm/init). */
 export class Points {
   readonly #print: (line: string) => void;
+  readonly #complain: (line: string) => void;
   #count = 0;
   #test: { name: string; points: number; plan: number | undefined; failed: number } | undefined;
   readonly ended = new Set<string>();
   kernel = '';
   off = false;
   left = '';
+  /** How often the module was unloaded, and nothing of it stayed. */
+  unloaded = 0;
 
-  constructor(print: (line: string) => void) {
+  /** `complain` gets what the tests write to standard error. */
+  constructor(print: (line: string) => void, complain: (line: string) => void) {
     this.#print = print;
+    this.#complain = complain;
     print('TAP version 14');
   }
 
@@ -61,7 +66,10 @@ export class Points {
         this.#test = { name: rest, points: 0, plan: undefined, failed: 0 };
         return;
       case 'stderr':
-        this.#print(`# ${rest}`);
+        this.#complain(rest);
+        return;
+      case 'unloaded':
+        this.unloaded++;
         return;
       case 'end':
         this.#end(Number.parseInt(rest, 10));

@@ -19,12 +19,15 @@ import {
 import path from 'node:path';
 import { writeArchive, type Entry } from './cpio.js';
 import type { Kernel } from './kernels.js';
+import type { Module } from './module.js';
 import { modulesFor } from './modules.js';
 
 /** What the lab runs beside Node. */
 const tools = ['ip', 'tc', 'ss', 'setpriv'];
+/** And what the module's tests run. */
+const moduleTools = ['ethtool'];
 const busyboxTools =
-  'sh mount umount mv cp chmod tar dirname touch find mktemp tr cut date test printf mkdir ls cat echo sed sleep stty insmod uname wc timeout poweroff sysctl kill rm true env tail head grep';
+  'sh mount umount mv cp chmod tar dirname touch find mktemp tr cut date test printf mkdir ls cat echo sed sleep stty insmod rmmod uname wc timeout poweroff sysctl kill rm true env tail head grep sort uniq awk';
 
 function which(tool: string): string {
   const found = ['/usr/bin', '/usr/sbin', '/bin', '/sbin'].map((dir) => path.join(dir, tool)).find(existsSync);
@@ -60,18 +63,37 @@ const text = (to: string, content: string, mode?: number): Entry => ({
   ...(mode === undefined ? {} : { mode }),
 });
 
+/** A test of the guest: what it is called, and the command that prints its TAP. */
+export interface Job {
+  readonly name: string;
+  readonly command: string;
+}
+
+/** A program that was compiled from test/vm. */
+export const compiled = (name: string): Job => ({ name, command: `node build/test/vm/${name}.js` });
+
 export interface RootOptions {
   readonly root: string;
   readonly kernel: Kernel;
-  /** Compiled tests, as `vm/netem.test`. */
-  readonly tests: readonly string[];
+  /** Ours for this kernel, if it is to be there. */
+  readonly module?: Module | undefined;
+  readonly jobs: readonly Job[];
   /** Shell variables that init reads. */
   readonly settings: Readonly<Record<string, string>>;
 }
 
-export function writeRoot(to: string, { root, kernel, tests, settings }: RootOptions): void {
+/** symsplice.ko and its own tests. */
+function ofModule(root: string, { file: built, lab }: Module): Entry[] {
+  return [
+    file(built, 'module/symsplice.ko'),
+    file(lab, 'module/lab'),
+    ...tree(root, 'kernel/test', 'symsplice').filter((entry) => entry.path.endsWith('.sh')),
+  ];
+}
+
+export function writeRoot(to: string, { root, kernel, module, jobs, settings }: RootOptions): void {
   const modules = modulesFor(kernel);
-  const programs = tools.map(which);
+  const programs = [...tools, ...(module === undefined ? [] : moduleTools)].map(which);
   const addon = path.join(root, 'build/Release/symsplice.node');
   const entries: Entry[] = [
     { path: 'dev/console', kind: 'character', major: 5, minor: 1 },
@@ -92,7 +114,7 @@ export function writeRoot(to: string, { root, kernel, tests, settings }: RootOpt
     text('etc/hosts', '127.0.0.1 localhost\n'),
     text('etc/resolv.conf', ''),
     text('etc/nsswitch.conf', 'hosts: files\n'),
-    text('tests', tests.map((name) => `${name}\n`).join('')),
+    text('tests', jobs.map(({ name, command }) => `${name} ${command}\n`).join('')),
     text(
       'settings',
       Object.entries(settings)
@@ -103,6 +125,7 @@ export function writeRoot(to: string, { root, kernel, tests, settings }: RootOpt
     file(addon, 'symsplice/build/Release/symsplice.node'),
     file(path.join(root, 'package.json'), 'symsplice/package.json'),
     file(path.join(root, 'scripts/provision'), 'symsplice/scripts/provision'),
+    ...(module === undefined ? [] : ofModule(root, module)),
     ...tree(root, 'bench', 'symsplice').filter((entry) => !entry.path.includes('/results/')),
     { path: 'symsplice/node_modules', kind: 'link', target: '/lab/node_modules' },
   ];

@@ -40,7 +40,10 @@ test('what a sound boot says is no trouble', () => {
 
 function pointsOf(lines: readonly string[]): string[] {
   const printed: string[] = [];
-  const points = new Points((line) => printed.push(line));
+  const points = new Points(
+    (line) => printed.push(line),
+    () => undefined,
+  );
   lines.forEach((line) => points.line(line));
   points.finish();
   return printed.filter((line) => /^(not )?ok|^1\.\./.test(line));
