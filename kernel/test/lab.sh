@@ -64,25 +64,36 @@ in_srv() { ip netns exec srv "$@"; }
 # listens HOST PORT-IN-HEX
 listens() { ip netns exec "$1" cat /proc/net/tcp6 | grep -q ":$2 .* 0A "; }
 
+# Few programs: to start one is what costs most in an emulated machine.
 hosts_up() {
-  for n in cli prx srv; do
-    ip netns add $n
-    ip -n $n link set lo up
-  done
-  ip -n cli link add c type veth peer name c netns prx
-  ip -n srv link add s type veth peer name s netns prx
-  ip -n cli addr add 10.99.1.1/24 dev c
-  ip -n prx addr add 10.99.1.2/24 dev c
-  ip -n prx addr add 10.99.2.2/24 dev s
-  ip -n srv addr add 10.99.2.3/24 dev s
-  ip -n cli addr add fd01::1/64 dev c nodad
-  ip -n prx addr add fd01::2/64 dev c nodad
-  ip -n prx addr add fd02::2/64 dev s nodad
-  ip -n srv addr add fd02::3/64 dev s nodad
-  for at in "cli c" "prx c" "prx s" "srv s"; do
-    set -- $at
-    ip -n $1 link set $2 up
-  done
+  ip -batch - <<'END'
+netns add cli
+netns add prx
+netns add srv
+link add c netns cli type veth peer name c netns prx
+link add s netns srv type veth peer name s netns prx
+END
+  ip -n cli -batch - <<'END'
+addr add 10.99.1.1/24 dev c
+addr add fd01::1/64 dev c nodad
+link set lo up
+link set c up
+END
+  ip -n prx -batch - <<'END'
+addr add 10.99.1.2/24 dev c
+addr add 10.99.2.2/24 dev s
+addr add fd01::2/64 dev c nodad
+addr add fd02::2/64 dev s nodad
+link set lo up
+link set c up
+link set s up
+END
+  ip -n srv -batch - <<'END'
+addr add 10.99.2.3/24 dev s
+addr add fd02::3/64 dev s nodad
+link set lo up
+link set s up
+END
   # Not by in_srv(): $! is to be the program and no shell around it.
   /sbin/ip netns exec srv $LAB server 7000 >/tmp/server.log 2>&1 &
   SERVER=$!
@@ -121,4 +132,5 @@ client() { in_cli $LAB client ${VIA:-10.99.1.2} 1080 "$@"; }
 stat() { ctl stats | tr ' ' '\n' | sed -n "s/^$1=//p"; }
 count() { ctl count | sed "s/.*$1 \([0-9]*\).*/\1/"; }
 phase_is() { [ "$(count "$1")" = "$2" ] || { ctl flows >/tmp/out; return 1; }; }
+flows_there() { ! none_left; }
 none_left() { [ "$(ctl count)" = "intents 0 transit 0 released 0 ended 0" ]; }

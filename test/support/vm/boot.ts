@@ -24,8 +24,8 @@ export interface Guest {
   readonly accelerator: Accelerator;
   readonly memoryMiB: number;
   readonly limitMs: number;
-  /** Called with each line of the port that the tests write to. */
-  readonly line: (line: string) => void;
+  /** Called with each line of the port that the tests write to, and the processor time that the guest has taken so far. */
+  readonly line: (line: string, processorSeconds: number) => void;
   /** If the port has said nothing after so long, the guest is ended. */
   readonly firstLineMs?: number;
 }
@@ -66,6 +66,19 @@ const commandLine = [
   'mitigations=off',
 ];
 
+/** User and system time of a process, all threads; proc(5) has them behind the name, which may contain anything. */
+function processorSeconds(pid: number | undefined): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / clockTicks;
+  } catch {
+    return Number.NaN;
+  }
+}
+
+/** USER_HZ, the same on every x86-64. */
+const clockTicks = 100;
+
 export function runGuest(guest: Guest): Promise<Ended> {
   const args = [
     ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
@@ -94,14 +107,15 @@ export function runGuest(guest: Guest): Promise<Ended> {
       spoke = true;
       const lines = (rest + chunk.toString('latin1')).split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) guest.line(Buffer.from(line, 'latin1').toString());
+      const taken = processorSeconds(child.pid);
+      for (const line of lines) guest.line(Buffer.from(line, 'latin1').toString(), taken);
     });
     const onExit = (): void => void child.kill('SIGKILL');
     process.on('exit', onExit);
     const finish = (problem: string): void => {
       timers.forEach(clearTimeout);
       process.off('exit', onExit);
-      if (rest !== '') guest.line(rest);
+      if (rest !== '') guest.line(rest, Number.NaN);
       const after = `after ${((performance.now() - started) / 1000).toFixed(1)} s`;
       const console = existsSync(guest.consoleFile) ? readFileSync(guest.consoleFile, 'latin1') : '';
       resolve({ console, spoke, how, problem: problem === '' ? '' : `${problem} ${after}` });

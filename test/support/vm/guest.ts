@@ -11,7 +11,7 @@ export interface GuestRun extends RootOptions {
   readonly limitSeconds: number;
   /** Time in the guest is to be independent of this machine. */
   readonly simulated?: boolean;
-  readonly line: (line: string) => void;
+  readonly line: Guest['line'];
 }
 
 async function boot(
@@ -48,7 +48,7 @@ export async function runTests(run: GuestRun): Promise<Ended & { accelerator: Ac
         consoleFile: path.join(work, 'console'),
         memoryMiB: 2048,
         limitMs: run.limitSeconds * 1000,
-        line: (line) => run.line(line.replace(/\r$/, '')),
+        line: (line, seconds) => run.line(line.replace(/\r$/, ''), seconds),
       },
       run.simulated ?? false,
     );

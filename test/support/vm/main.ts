@@ -69,7 +69,7 @@ async function run(wanted: Wanted, kernel: Kernel, points: Points, filters: read
       ...(module === undefined ? {} : { SYMSPLICE_VM_MODULE: '1' }),
     },
     limitSeconds: 1_500,
-    line: (line) => points.line(line),
+    line: (line, seconds) => points.line(line, seconds),
   });
   const log = ended.console.split('\n').slice(-40);
   const where = `${kernel.package} ${kernel.version}, ${ended.accelerator}`;

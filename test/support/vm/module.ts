@@ -12,7 +12,7 @@ import type { Kernel, Wanted } from './kernels.js';
 /** In the cache. */
 export interface Module {
   readonly file: string;
-  /** The program of kernel/test/lab.c. */
+  /** The program of kernel/test, which lab.c describes. */
   readonly lab: string;
 }
 
@@ -75,10 +75,11 @@ export function buildModule(cache: string, root: string, wanted: Wanted, kernel:
       mkdirSync(path.dirname(path.join(work, source)), { recursive: true });
       cpSync(path.join(root, source), path.join(work, source));
     }
+    const programs = sources.filter((source) => /^kernel\/test\/.*\.c$/.test(source));
+    const flags = ['-O2', '-Wall', '-static', '-pthread', '-Iinclude'];
+    compile('cc', [...flags, '-o', path.join(beside, 'lab'), ...programs], work);
     compile('make', ['-C', 'kernel', `KDIR=${headers}`, 'W=1'], work);
     execFileSync('strip', ['-g', '-o', path.join(beside, 'symsplice.ko'), path.join(work, 'kernel/symsplice.ko')]);
-    const flags = ['-O2', '-Wall', '-static', '-pthread', '-Iinclude'];
-    compile('cc', [...flags, '-o', path.join(beside, 'lab'), 'kernel/test/lab.c'], work);
     rmSync(work, { recursive: true });
     for (const old of readdirSync(all).filter((each) => /^(.*)-[0-9a-f]{16}$/.exec(each)?.[1] === kernel.release)) {
       rmSync(path.join(all, old), { recursive: true });

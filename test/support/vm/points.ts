@@ -6,6 +6,7 @@ export class Points {
   readonly #complain: (line: string) => void;
   #count = 0;
   #test: { name: string; points: number; plan: number | undefined; failed: number } | undefined;
+  #begun = { wall: 0, processor: 0 };
   readonly ended = new Set<string>();
   kernel = '';
   off = false;
@@ -33,11 +34,11 @@ export class Points {
     this.#print(`ok ${++this.#count} - ${name} # SKIP ${reason}`);
   }
 
-  /** A line of the guest's port. */
-  line(text: string): void {
+  /** A line of the guest's port, and how long the guest has computed so far. */
+  line(text: string, processorSeconds = 0): void {
     const order = /^@ (\w+):? ?(.*)$/.exec(text);
     if (order !== null) {
-      this.#order(order[1] ?? '', order[2] ?? '');
+      this.#order(order[1] ?? '', order[2] ?? '', processorSeconds);
       return;
     }
     const test = this.#test;
@@ -57,13 +58,14 @@ export class Points {
     this.#print(`${point[1] ?? ''}ok ${++this.#count} - ${test.name}: ${point[2]}`);
   }
 
-  #order(word: string, rest: string): void {
+  #order(word: string, rest: string, processorSeconds: number): void {
     switch (word) {
       case 'kernel':
         this.kernel = rest;
         return;
       case 'begin':
         this.#test = { name: rest, points: 0, plan: undefined, failed: 0 };
+        this.#begun = { wall: performance.now() / 1000, processor: processorSeconds };
         return;
       case 'stderr':
         this.#complain(rest);
@@ -72,7 +74,7 @@ export class Points {
         this.unloaded++;
         return;
       case 'end':
-        this.#end(Number.parseInt(rest, 10));
+        this.#end(Number.parseInt(rest, 10), processorSeconds);
         return;
       case 'trouble':
         this.point(false, rest);
@@ -89,9 +91,13 @@ export class Points {
   }
 
   /** A program must have kept its plan and said nothing with its exit code that its points do not say. */
-  #end(code: number): void {
+  #end(code: number, processorSeconds: number): void {
     const test = this.#test;
     if (test === undefined) return;
+    const wall = performance.now() / 1000 - this.#begun.wall;
+    // On a machine that others use too, the second tells what a test costs.
+    const processor = processorSeconds - this.#begun.processor;
+    this.#print(`# ${test.name} took ${wall.toFixed(1)} s, ${processor.toFixed(1)} s of processor time`);
     this.#test = undefined;
     this.ended.add(test.name);
     if (code === 143 || code === 137) this.point(false, `${test.name}: ended in its time`);
