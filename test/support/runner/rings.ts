@@ -78,7 +78,7 @@ export const rings: readonly Ring[] = [
         name,
         command: process.execPath,
         args: [path.join(root, 'build/test/support/vm/main.js'), name, ...tests],
-        limitMs: 26 * minute,
+        limitMs: 41 * minute,
       }));
     },
   },

@@ -64,11 +64,11 @@ async function run(wanted: Wanted, kernel: Kernel, points: Points, filters: read
     module,
     jobs,
     settings: {
-      TEST_SECONDS: '900',
+      TEST_SECONDS: '1200',
       SYMSPLICE_TEST_PATIENCE: '6',
       ...(module === undefined ? {} : { SYMSPLICE_VM_MODULE: '1' }),
     },
-    limitSeconds: 1_500,
+    limitSeconds: 2_400,
     line: (line, seconds) => points.line(line, seconds),
   });
   const log = ended.console.split('\n').slice(-40);
