@@ -204,12 +204,12 @@ describe.skipIf(excused !== undefined)(`sockmap relay${excused === undefined ? '
 
   test('ends by RST when nothing moves for the idle time, and not before', async () => {
     await pair();
-    const flow = bench.start(client.fd, upstream.fd, { idleMs: 150 });
+    const flow = bench.start(client.fd, upstream.fd, { idleMs: 1000 });
     const reset = Promise.all([once(client.peer, 'error'), once(upstream.peer, 'error')]);
     client.peer.write('x');
     const ended = await flow.closed;
     expect(ended).toMatchObject({ reason: 'idle', bytesUp: 1 });
-    expect(ended.durationMs).toBeGreaterThanOrEqual(150);
+    expect(ended.durationMs).toBeGreaterThanOrEqual(1000);
     await reset;
   });
 

@@ -118,10 +118,7 @@ export async function readBytes(socket: net.Socket, length: number): Promise<Buf
  * reports a reset behind unread bytes as an end.
  */
 export async function resetArrives(socket: net.Socket): Promise<void> {
-  await until(
-    'a reset arrives',
-    () => socket.destroyed || native().connectedStream(descriptorOf(socket)) === 'ENOTCONN',
-  );
+  await until('a reset arrives', () => !stillThere(socket));
 }
 
 /** Resolves when a socket is closed, for whatever reason: `once(socket, 'close')` would reject if it breaks meanwhile. */
@@ -129,12 +126,19 @@ export async function untilClosed(socket: net.Socket): Promise<void> {
   if (!socket.closed) await new Promise<void>((resolve) => socket.once('close', () => resolve()));
 }
 
+/** Whether the kernel has not given the connection up. */
+function stillThere(socket: net.Socket): boolean {
+  return !socket.destroyed && native().connectedStream(descriptorOf(socket)) !== 'ENOTCONN';
+}
+
 /** How the far end of a broken connection is told: the code of its error, or what it saw instead. */
 export async function fateOf(socket: net.Socket): Promise<string> {
   if (socket.errored !== null) return (socket.errored as NodeJS.ErrnoException).code ?? 'error';
   return new Promise((resolve) => {
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
-    socket.once('end', () => resolve('FIN'));
+    // libuv says "end" for a reset too that it meets in one look with the last bytes. The kernel knows better, unless both
+    // sides have ended, which leaves no connection either.
+    socket.once('end', () => resolve(socket.writableEnded || stillThere(socket) ? 'FIN' : 'ECONNRESET'));
     socket.once('close', () => resolve('closed'));
     socket.resume();
   });

@@ -227,7 +227,7 @@ describe('a server that', () => {
       expect(result).toMatchObject({ errors: 2, errorKinds: { timeout: 2 }, clean: false });
       expect(result.firstError).toMatch(/^(corrupt|timeout) in the traffic, at byte [01]: /);
     }
-  }, 30_000);
+  });
 
   test('is slow, and has moved when it is asked for a sign of life', async () => {
     const late = (socket: net.Socket): void => {

@@ -325,7 +325,7 @@ describe.each(BACKENDS_UNDER_TEST)('$title', ({ name, options, watchesUnread, af
   describe('endings of ours', () => {
     test('idle', async () => {
       const bed = await makeBed();
-      const flow = await spliced(bed, { idleTimeoutMs: 60 });
+      const flow = await spliced(bed, { idleTimeoutMs: 600 });
       bed.caller.write('x');
       expect((await readBytes(bed.server, 1)).toString()).toBe('x');
       const [caller, server] = [fateOf(bed.caller), fateOf(bed.server)];
@@ -336,9 +336,11 @@ describe.each(BACKENDS_UNDER_TEST)('$title', ({ name, options, watchesUnread, af
 
     test('not idle while bytes move, either way', async () => {
       const bed = await makeBed();
-      const flow = await spliced(bed, { idleTimeoutMs: 600 });
+      // Far longer than a busy machine stands still.
+      const idleTimeoutMs = 2000;
+      const flow = await spliced(bed, { idleTimeoutMs });
       const started = performance.now();
-      while (performance.now() - started < 900) {
+      while (performance.now() - started < 1.5 * idleTimeoutMs) {
         bed.caller.write('.');
         await readBytes(bed.server, 1);
         await sleep(20);

@@ -571,4 +571,4 @@ test('what arrives is what was sent, however it was cut, framed, delayed and sto
     ),
     { numRuns: 150 },
   );
-}, 120_000);
+}, 600_000);

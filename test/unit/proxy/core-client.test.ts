@@ -204,7 +204,7 @@ describe('keep-alive', () => {
   });
 
   test('half a head is not waited for for ever', async () => {
-    const bed = await front({ headTimeout: '200ms' });
+    const bed = await front({ headTimeout: '1s' });
     const client = await bed.client('GET / HTTP/1.1\r\n');
     expect((await client.response()).status).toBe(408);
     await client.untilOver();

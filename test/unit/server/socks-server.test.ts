@@ -350,8 +350,9 @@ describe('reload', () => {
     expect(await ask(inside)).toBe(0);
     const rules = join(directory, 'reload-rules');
     await writeFile(rules, '- deny: {}\n');
-    await server.reload(await loadConfig({ listen: ['0'], rules, handshakeTimeout: '100ms' }));
+    await server.reload(await loadConfig({ listen: ['0'], rules }));
     expect(await ask(await dial(port))).toBe(reply5.denied);
+    await server.reload(await loadConfig({ listen: ['0'], handshakeTimeout: '100ms' }));
     expect(await fateOf(await dial(port))).toBe('ECONNRESET');
     await echoes(inside);
   });

@@ -30,12 +30,12 @@ describe.skipIf(!installed)('vagrant validate', () => {
       },
     });
 
-  test.each(['1', '3'])('with SYMSPLICE_HOSTS=%s', { timeout: 120_000 }, (hosts) => {
+  test.each(['1', '3'])('with SYMSPLICE_HOSTS=%s', { timeout: 600_000 }, (hosts) => {
     const { status, stdout, stderr } = validate(hosts);
     expect(status, stdout + stderr).toBe(0);
   });
 
-  test('another number of hosts is refused', { timeout: 120_000 }, () => {
+  test('another number of hosts is refused', { timeout: 600_000 }, () => {
     const { status, stdout, stderr } = validate('2');
     expect(status).not.toBe(0);
     expect(stdout + stderr).toContain('SYMSPLICE_HOSTS is 1 or 3');
