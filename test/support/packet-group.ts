@@ -20,13 +20,9 @@ export interface Manner {
   readonly always: boolean;
 }
 
+const now = ['--packet-after-bytes', '0', '--packet-after-time', '0'];
 const packetManners: readonly Manner[] = [
-  {
-    title: 'packet, at once',
-    backend: 'packet',
-    args: ['--packet-after-bytes', '0', '--packet-after-time', '0'],
-    always: true,
-  },
+  { title: 'packet, at once', backend: 'packet', args: now, always: true },
   { title: 'packet', backend: 'packet', args: [], always: false },
 ];
 
@@ -36,6 +32,12 @@ export function manners(): readonly Manner[] {
     .filter((backend) => backend !== 'packet' && isOurs(backend))
     .map((backend) => ({ title: backend, backend, args: [], always: true }));
   return process.env['SYMSPLICE_LAB_BACKENDS'] === undefined || backends().includes('packet') ? packetManners : others;
+}
+
+/** Over the kernel module, in a guest of ring 4 for whose kernel it was built: there it must be loaded. */
+export function moduleManners(): readonly Manner[] {
+  if (process.env['SYMSPLICE_VM_MODULE'] === undefined) return [];
+  return [{ title: 'module, at once', backend: 'module', args: now, always: true }];
 }
 
 export const targetPort = 7000;

@@ -1,9 +1,9 @@
-// Is this kernel fit for the packet backend? Its programs load (the verifier of every kernel judges anew), the handshake
+// Is this kernel fit for the packet backend, and for the module where that was built for it? Its programs load (the verifier of every kernel judges anew), the handshake
 // aligns, and flows of both versions of IP are carried to the byte, through each kind of end. The short set: every kernel.
-import { manners, overManners, readAnswers } from '../support/packet-group.js';
+import { manners, moduleManners, overManners, readAnswers } from '../support/packet-group.js';
 import { exchange, pourAndEnd } from '../support/vm/flows.js';
 
-await overManners({ manners: manners().slice(0, 1) }, async (group) => {
+await overManners({ manners: [...manners().slice(0, 1), ...moduleManners()] }, async (group) => {
   const { client, server, open, openUnread, carried, test } = group;
 
   await test('bulk both ways at once, and an orderly end', async (t) => {

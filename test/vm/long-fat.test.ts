@@ -2,7 +2,7 @@
 // overruns its reader. The two ends scale by different powers, one end does not scale, has no timestamps or no SACK; and
 // flows are taken over in their middle, with a full pipe. The legs have 40 ms each.
 import { eventually } from '../support/children.js';
-import { manners, overManners, type Manner } from '../support/packet-group.js';
+import { manners, moduleManners, overManners, type Manner } from '../support/packet-group.js';
 import { exchange } from '../support/vm/flows.js';
 import { Wires } from '../support/vm/link.js';
 
@@ -59,7 +59,11 @@ const unacknowledged = (shown: string): number =>
   );
 
 await overManners(
-  { versions: [4], limitMs: 60_000, manners: [...(atOnce === undefined ? [] : [atOnce]), growing, splice] },
+  {
+    versions: [4],
+    limitMs: 60_000,
+    manners: [...(atOnce === undefined ? [] : [atOnce]), growing, ...moduleManners(), splice],
+  },
   async (group) => {
     const { lab, client, server, open, carried, test, manner } = group;
     const links = new Wires(lab);

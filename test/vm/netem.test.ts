@@ -1,7 +1,7 @@
 // The wires that netem can make and a program at tc cannot: real delay with jitter, reordering by it, loss in bursts,
 // duplication, and both at once, over each leg or one. Whoever relays, the same bytes arrive. Packet is spliced at once, so
 // that the whole of a flow meets the wire relayed; splice, because its sockets see the same wire from both sides.
-import { manners, overManners, type Manner } from '../support/packet-group.js';
+import { manners, moduleManners, overManners, type Manner } from '../support/packet-group.js';
 import { exchange } from '../support/vm/flows.js';
 import { Wires, type Netem } from '../support/vm/link.js';
 
@@ -48,24 +48,27 @@ const wires: readonly { name: string; client: Netem; server: Netem; bytes: numbe
 const splice: Manner = { title: 'splice', backend: 'splice', args: [], always: true };
 const [atOnce] = manners();
 
-await overManners({ manners: [...(atOnce === undefined ? [] : [atOnce]), splice] }, async (group) => {
-  const { lab, open, carried, test } = group;
-  // The relay by sockets does not know which version of IP it carries.
-  if (group.manner === splice && group.version === 6) return;
-  const links = new Wires(lab);
-  for (const { name, client, server, bytes, loses } of wires) {
-    await test(name, async (t) => {
-      links.set('c', client);
-      links.set('s', server);
-      try {
-        const flow = await open();
-        await exchange(group, t, flow, bytes, bytes);
-        t.equal((await carried(t, flow, { young: false }))['reason'], 'end');
-        if (loses) t.ok(links.dropped() > 0, 'the wires have lost segments');
-      } finally {
-        links.set('c', '');
-        links.set('s', '');
-      }
-    });
-  }
-});
+await overManners(
+  { manners: [...(atOnce === undefined ? [] : [atOnce]), ...moduleManners(), splice] },
+  async (group) => {
+    const { lab, open, carried, test } = group;
+    // The relay by sockets does not know which version of IP it carries.
+    if (group.manner === splice && group.version === 6) return;
+    const links = new Wires(lab);
+    for (const { name, client, server, bytes, loses } of wires) {
+      await test(name, async (t) => {
+        links.set('c', client);
+        links.set('s', server);
+        try {
+          const flow = await open();
+          await exchange(group, t, flow, bytes, bytes);
+          t.equal((await carried(t, flow, { young: false }))['reason'], 'end');
+          if (loses) t.ok(links.dropped() > 0, 'the wires have lost segments');
+        } finally {
+          links.set('c', '');
+          links.set('s', '');
+        }
+      });
+    }
+  },
+);
