@@ -41,7 +41,9 @@ export async function fetch(context: ProxyContext, exchange: Exchange, plan: For
   const { route, parsed } = exchange;
   if (route === undefined) throw new OriginError('aborted', 'no route');
   const { origin } = route;
-  const hasBody = parsed.framing.kind !== 'none' && !plan.background;
+  const framing = plan.background ? NO_BODY : parsed.framing;
+  // No bytes are no content to read: what came behind the head is the next request, also when this one is asked twice.
+  const hasBody = framing.kind !== 'none' && !(framing.kind === 'length' && framing.length === 0);
   const repeatable = !hasBody && IDEMPOTENT.has(plan.request.method);
   let maxIdle = repeatable ? Infinity : FRESH_ENOUGH;
   for (;;) {
@@ -60,7 +62,7 @@ export async function fetch(context: ProxyContext, exchange: Exchange, plan: For
     exchange.origin = connection;
     exchange.originAddress = connection.wire.peer.address;
     try {
-      return await send(context, exchange, plan, connection, hasBody);
+      return await send(context, exchange, plan, connection, framing, hasBody);
     } catch (error) {
       exchange.origin = undefined;
       connection.discard();
@@ -77,12 +79,12 @@ async function send(
   exchange: Exchange,
   plan: Forward,
   connection: OriginConnection,
+  framing: Framing,
   hasBody: boolean,
 ): Promise<Arrived> {
   const { site, parsed, route } = exchange;
   const { origin } = route!;
   const { wire } = connection;
-  const framing = hasBody ? parsed.framing : NO_BODY;
   const head = serializeRequest(headFor(exchange, plan, origin, framing));
   const requestTime = Date.now();
   const startedAt = performance.now();

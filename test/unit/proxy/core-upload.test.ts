@@ -49,6 +49,27 @@ test('content of no bytes says nothing against the connection', async () => {
   await bed.done();
 });
 
+test('content of no bytes, and a question that is asked twice: what came behind is still the next request', async () => {
+  const bed = await front();
+  const client = await bed.client(get('/v'));
+  const origin = await bed.origin();
+  await origin.head();
+  origin.write(response(200, 'old', 'Cache-Control: max-age=0', 'ETag: "a"'));
+  expect((await client.response()).content).toBe('old');
+  await bed.resting();
+  client.write(get('/v', 'Content-Length: 0') + get('/next'));
+  expect(await origin.head()).toMatch(/if-none-match: "a"/i);
+  // About nothing that is stored: it is asked again, without a condition.
+  origin.write('HTTP/1.1 304 Not Modified\r\nETag: "other"\r\n\r\n');
+  expect(await origin.head()).not.toMatch(/if-none-match/i);
+  origin.write(response(200, 'new'));
+  expect((await client.response()).content).toBe('new');
+  expect(await origin.head()).toMatch(/^GET \/next /);
+  origin.write(response(200, 'next'));
+  expect((await client.response()).content).toBe('next');
+  await bed.done();
+});
+
 describe('an early response', () => {
   test('goes out whole, and the connections close behind it', async () => {
     const { bed, client, origin } = await asked(request('POST', '/p', 'Content-Length: 1000') + 'some');
