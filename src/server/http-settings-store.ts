@@ -56,8 +56,8 @@ export const STORE_SETTINGS: SettingTable<StoreConfig> = {
     argument: 'SIZE',
     help: 'Bytes of heads and small bodies kept in memory.',
     schema: valueOf((value) => parseSize(value)),
-    initial: 64 * 1024 * 1024,
-    initialText: '64m',
+    initial: 128 * 1024 * 1024,
+    initialText: '128m',
     needsRestart: true,
   },
   cacheMaxObject: {
@@ -74,8 +74,8 @@ export const STORE_SETTINGS: SettingTable<StoreConfig> = {
     argument: 'SIZE',
     help: 'Bodies up to this are stored beside their heads and served from memory; bigger ones are files. At most 1m.',
     schema: valueOf((value) => parseSize(value, 0, 1024 * 1024)),
-    initial: 32 * 1024,
-    initialText: '32k',
+    initial: 64 * 1024,
+    initialText: '64k',
     needsRestart: true,
   },
   cacheVariants: {

@@ -373,8 +373,8 @@ function checked(limits: StoreLimits): Limits {
   return {
     diskBytes,
     objectBytes,
-    memoryBytes: inRange('memoryBytes', limits.memoryBytes ?? 64 * 1024 * 1024, 0, most),
-    inlineBytes: inRange('inlineBytes', limits.inlineBytes ?? 32 * 1024, 0, MOST_INLINE_BYTES),
+    memoryBytes: inRange('memoryBytes', limits.memoryBytes ?? 128 * 1024 * 1024, 0, most),
+    inlineBytes: inRange('inlineBytes', limits.inlineBytes ?? 64 * 1024, 0, MOST_INLINE_BYTES),
     variants: inRange('variants', limits.variants ?? 32, 1, 10_000),
     openFiles: inRange('openFiles', limits.openFiles ?? 256, 0, 1_000_000),
   };

@@ -8,11 +8,11 @@ export type { ReadLease };
 export interface StoreLimits {
   /** Bytes on disk. Objects give way before they are exceeded, fills that are under way counted in. */
   readonly diskBytes: number;
-  /** Bytes of heads and small bodies in memory; long names (long-names.ts) get up to half of it. **Default:** 64 MiB. */
+  /** Bytes of heads and small bodies in memory; long names (long-names.ts) get up to half of it. **Default:** 128 MiB. */
   readonly memoryBytes?: number;
   /** Body of one object. **Default:** an eighth of `diskBytes`. */
   readonly objectBytes?: number;
-  /** Bodies up to this stand in the log beside their head and are served from memory; bigger ones are files. **Default:** 32 KiB. */
+  /** Bodies up to this stand in the log beside their head and are served from memory; bigger ones are files. **Default:** 64 KiB. */
   readonly inlineBytes?: number;
   /** Objects of one key (Vary); the oldest gives way. **Default:** `32`. */
   readonly variants?: number;

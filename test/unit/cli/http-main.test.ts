@@ -167,7 +167,7 @@ describe('welcome', () => {
       [...ORIGIN, '--listen', '0', '--cache-dir', '/c', '--cache-size', '10g'],
       [
         'listening on 127.0.0.1:40000',
-        'cache /c, up to 10g on disk and 64m in memory',
+        'cache /c, up to 10g on disk and 128m in memory',
         'backend splice: needs no privilege',
         'try: curl -i http://127.0.0.1:40000/',
       ],
