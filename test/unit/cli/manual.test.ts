@@ -54,7 +54,9 @@ describe('manual', () => {
       counters: { relayed: 1, cut: 1 },
       tag: '',
     };
-    metrics.attach(() => Promise.resolve({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows, packet }));
+    const { sourcePorts, sourcePortsUsed, maxFlows, phases, refused, counters } = packet;
+    const module = { sourcePorts, sourcePortsUsed, maxFlows, phases, refused, counters, more: { queued: 1 } };
+    metrics.attach(() => Promise.resolve({ handshakes: 0, descriptors: 0, descriptorLimit: 0, flows, packet, module }));
     const exported = (await metrics.registry.getMetricsAsJSON()).map(({ name, type, values }) => {
       const labels = Object.keys(values[0]?.labels ?? {}).filter((label) => label !== 'le');
       return `${name} ${String(type)} ${labels.join(' ')}`;
