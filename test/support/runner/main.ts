@@ -119,7 +119,7 @@ export async function main(choices: readonly string[]): Promise<number> {
     rings: allRings,
     machine: thisMachine(),
     print: (line) => process.stdout.write(`${line}\n`),
-    limitMs: 120 * 60_000,
+    limitMs: 82 * 60_000,
   });
   return totals.failed > 0 ? 1 : 0;
 }
