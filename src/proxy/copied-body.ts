@@ -65,7 +65,9 @@ export class CopiedBody extends TransferEnds implements Transfer, WireOwner {
     this.#finishes = finishes;
     this.#patience = ticksOf(from.idleTimeout);
     if (to !== undefined) this.#sink = new BodySink(to);
-    if (fill !== undefined) this.#fill = new FillWriter(fill, () => this.#fillChanged());
+    if (fill === undefined) return;
+    this.#fill = new FillWriter(fill, () => this.#fillChanged());
+    fill.forsaken = () => this.#forsaken();
   }
 
   get sent(): number {
@@ -229,11 +231,20 @@ export class CopiedBody extends TransferEnds implements Transfer, WireOwner {
     const bytes = this.sent;
     this.to.settle({ reason, errno, bytes });
     this.#behind?.stop(reason, errno);
-    const { length } = this.#reader;
-    const goesOn = source !== 'aborted' && this.#fills && this.#finishes(this.#reader.bytes, length);
-    if (!goesOn) this.#halt(source);
+    if (source === 'aborted' || !this.#isWanted) this.#halt(source);
     this.#forget();
     this.#pump();
+  }
+
+  /** Without its client: others are answered from the fill, or it is worth finishing. */
+  get #isWanted(): boolean {
+    if (!this.#fills) return false;
+    return this.#fill?.fill.followed === true || this.#finishes(this.#reader.bytes, this.#reader.length);
+  }
+
+  /** The last of those others has gone. */
+  #forsaken(): void {
+    if (this.deliveredEnd !== undefined && this.receivedEnd === undefined && !this.#isWanted) this.#halt('unwanted');
   }
 
   get #fills(): boolean {

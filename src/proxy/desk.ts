@@ -45,11 +45,16 @@ export interface LiveFill {
   /** Bytes that arrived here; they must not change afterwards. False: not stored any more. Mostly known at once. */
   write(bytes: Uint8Array): boolean | Promise<boolean>;
   /**
-   * Reads along with write(), from the first byte; from the store where it is there already. `careful`, for those who
-   * can be served otherwise as long as they have got nothing: gives nothing before the disk, if it has just failed, has
-   * shown that it takes this.
+   * Reads along with write(), from the first byte; from the store where it is there already. `other`: for another client
+   * than the one whose answer it is. That client counts until the follower is closed; and because it can be served
+   * otherwise as long as it has got nothing, nothing is given before the disk, if it has just failed, has shown that it
+   * takes this.
    */
-  follow(careful?: boolean): Follower;
+  follow(other?: boolean): Follower;
+  /** Other clients are answered from it at this moment. */
+  readonly followed: boolean;
+  /** Whoever writes sets it: the last of the other clients has gone. */
+  forsaken: (() => void) | undefined;
   /**
    * It will not become whole: nobody else is answered from it from now on. To be said in the turn in which that is known,
    * before any client is cut, since end() has to wait for whoever writes.

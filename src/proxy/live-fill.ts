@@ -78,6 +78,9 @@ export class CacheFill implements LiveFill {
   /** The origin broke off, or the disk did. */
   #broken = false;
   #object: Stored | undefined;
+  /** Other clients that are answered from it. */
+  #others = 0;
+  forsaken: (() => void) | undefined;
   /** Those who wait for a piece, and what asks the kernel for them. */
   #waiting = 0;
   #asking: NodeJS.Timeout | undefined;
@@ -129,7 +132,15 @@ export class CacheFill implements LiveFill {
     return this.#fill.write(bytes);
   }
 
-  follow(careful = false): Follower {
+  get followed(): boolean {
+    return this.#others > 0;
+  }
+
+  follow(other = false): Follower {
+    return other ? this.#counted(this.#follow(true)) : this.#follow(false);
+  }
+
+  #follow(careful: boolean): Follower {
     const { state } = this.#fill;
     if (state === 'open' || state === 'committing') {
       this.progress();
@@ -143,6 +154,18 @@ export class CacheFill implements LiveFill {
     );
   }
 
+  #counted(follower: Follower): Follower {
+    this.#others++;
+    let open = true;
+    const close = (): void => {
+      if (!open) return;
+      open = false;
+      follower.close();
+      if (--this.#others === 0) this.forsaken?.();
+    };
+    return { next: () => follower.next(), close };
+  }
+
   cut(): void {
     this.#broken = true;
   }
@@ -150,6 +173,7 @@ export class CacheFill implements LiveFill {
   end(received: number, whole: boolean, stored = received, errno = 0): Promise<void> | undefined {
     if (this.#ended) return this.#ending;
     this.#ended = true;
+    this.forsaken = undefined;
     if (whole && stored === received && this.#endNow(received)) return undefined;
     return (this.#ending = this.#end(received, whole, stored, errno));
   }

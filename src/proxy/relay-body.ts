@@ -12,7 +12,7 @@ import { TappedBody } from './tapped-body.js';
 /**
  * @param to undefined: nobody but the fill gets it; without a fill too, it is thrown away
  * @param fill ended by this, whatever happens
- * @param finishes asked when the client is lost: whether the fill is worth going on
+ * @param finishes asked when the client is lost and nobody else is answered from the fill: whether it is worth going on
  */
 export function relayBody(
   movers: Movers,

@@ -28,6 +28,7 @@ const MOST_DISCARDED = 64 * 1024;
 const UPLOAD_GRACE_MS = 1000;
 const EMPTY = new Uint8Array(0);
 const never = (): boolean => false;
+const always = (): boolean => true;
 
 /**
  * The origin's response goes to the client, and its content into `fill` on the way. Those who waited for it are told
@@ -67,7 +68,8 @@ export async function relay(
     incoming(exchange, arrived, framing),
     client && { wire: client.wire, prefix, framing: out, idleTimeout: site.clientTimeout },
     fill,
-    exchange.routeCache?.finishes ?? never,
+    // What the background fetches is for the store.
+    exchange.background ? always : (exchange.routeCache?.finishes ?? never),
   );
   exchange.download = transfer;
   const others = tell(context, exchange, shared);

@@ -54,6 +54,7 @@ export class TappedBody extends TransferEnds implements Transfer, WireOwner {
     this.#fill = fill;
     this.#finishes = finishes;
     this.#before = from.wire.owner;
+    fill.forsaken = () => this.#forsaken();
     if (to === undefined) this.to.settle({ reason: 'unwanted', errno: 0, bytes: 0 });
     else this.#sink = new BodySink(to);
   }
@@ -215,9 +216,18 @@ export class TappedBody extends TransferEnds implements Transfer, WireOwner {
   #clientEnds(reason: BodyReason, errno: number): void {
     const bytes = this.sent;
     if (!this.to.settle({ reason, errno, bytes })) return;
-    const received = this.#body?.counters().received ?? 0;
-    if (!this.#finishes(received, this.#length)) this.#halt('unwanted');
+    if (!this.#isWanted) this.#halt('unwanted');
     this.#start();
+  }
+
+  /** Without its client: others are answered from the fill, or it is worth finishing. */
+  get #isWanted(): boolean {
+    return this.#fill.followed || this.#finishes(this.#body?.counters().received ?? 0, this.#length);
+  }
+
+  /** The last of those others has gone. */
+  #forsaken(): void {
+    if (this.deliveredEnd !== undefined && this.receivedEnd === undefined && !this.#isWanted) this.#halt('unwanted');
   }
 
   #halt(reason: BodyReason): void {

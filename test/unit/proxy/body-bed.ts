@@ -156,6 +156,9 @@ export class FakeFill implements LiveFill {
   opening: Promise<FillFile | undefined> | undefined;
   opened: FillFile | undefined;
   followers = 0;
+  /** Of other clients. */
+  others = 0;
+  forsaken: (() => void) | undefined;
   cuts = 0;
   /** Opened in the place of a file of its own. */
   device: string | undefined;
@@ -197,8 +200,13 @@ export class FakeFill implements LiveFill {
     return true;
   }
 
-  follow(): Follower {
+  get followed(): boolean {
+    return this.others > 0;
+  }
+
+  follow(other = false): Follower {
     this.followers++;
+    if (other) this.others++;
     let at = 0;
     let closed = false;
     const next = async (): Promise<Piece> => {
@@ -226,8 +234,10 @@ export class FakeFill implements LiveFill {
       }
     };
     const close = (): void => {
-      if (!closed) this.followers--;
+      if (closed) return;
       closed = true;
+      this.followers--;
+      if (other && --this.others === 0) this.forsaken?.();
     };
     return { next, close };
   }
