@@ -82,10 +82,19 @@ static int __net_init ss_net_init(struct net *net)
 	return err;
 }
 
-/* a) Nobody can ask for a flow in this namespace any more: netlink sockets and those of flows keep a
- *    namespace alive. So no flow is in TRANSIT.
- * b) Without hooks no segment finds one; unregistering waits for those that are in one.
- * c) `closing` keeps the sweep from being queued again, then it is stopped.
+/* How a namespace goes, by itself or with the module:
+ * a) Nobody can ask for a flow in it any more: netlink sockets and those of flows keep a namespace
+ *    alive. So no flow is in TRANSIT.
+ * b) The hooks go. Unregistering waits for nobody: segments may be in them until a grace period later,
+ *    for which the caller waits between pre_exit and exit.
+ */
+static void __net_exit ss_net_pre_exit(struct net *net)
+{
+	if (ss_net_of(net)->enabled)
+		ss_relay_unregister(net);
+}
+
+/* c) `closing` keeps the sweep from being queued again, then it is stopped.
  * d) What is left in the table, released and ended flows, is taken out. Workers of flows that were
  *    in TRANSIT a moment ago may still be on their last lines: they are waited for.
  * e) Flows are freed after a grace period, by a function that does not follow flow->ssn. So nothing
@@ -95,8 +104,6 @@ static void __net_exit ss_net_exit(struct net *net)
 {
 	struct ss_net *ssn = ss_net_of(net);
 
-	if (ssn->enabled)
-		ss_relay_unregister(net);
 	spin_lock_bh(&ssn->lock);
 	ssn->closing = true;
 	spin_unlock_bh(&ssn->lock);
@@ -107,6 +114,7 @@ static void __net_exit ss_net_exit(struct net *net)
 
 static struct pernet_operations ss_net_ops = {
 	.init = ss_net_init,
+	.pre_exit = ss_net_pre_exit,
 	.exit = ss_net_exit,
 	.id = &ss_net_id,
 	.size = sizeof(struct ss_net),

@@ -111,6 +111,11 @@ static unsigned int relay_flow(struct ss_flow *flow, struct sk_buff *skb, struct
 	}
 	switch (flow->slot.phase) {
 	case SPLICE_PHASE_FREE:
+		/* A splice that is about to be refused: it has keys for a moment, and never gets sockets. */
+		if (!flow->sk[SPLICE_CLIENT] || !flow->sk[SPLICE_SERVER]) {
+			verdict = ss_leave(ssn, SPLICE_COUNT_NO_FLOW, NF_ACCEPT);
+			goto out;
+		}
 		flow->slot.leg[seg->side].flags |= SPLICE_LEG_SEEN;
 		forget = sock_flag(flow->sk[SPLICE_CLIENT], SOCK_DEAD) ||
 			 sock_flag(flow->sk[SPLICE_SERVER], SOCK_DEAD);

@@ -187,6 +187,9 @@ static int pass_fin(struct ss_flow *flow, int side, struct socket *from, struct 
 	struct msghdr msg = {};
 	int err;
 
+	/* It only says so: the process has shut it down, or has read the error of a reset. */
+	if (!sock_flag(from->sk, SOCK_DONE))
+		return READ_ONCE(from->sk->sk_state) == TCP_CLOSE ? -ECONNRESET : -EBUSY;
 	kernel_recvmsg(from, &msg, &vec, 1, 1, MSG_DONTWAIT);
 	flow->copied[side] = READ_ONCE(tcp_sk(from->sk)->copied_seq);
 	err = kernel_sock_shutdown(to, SHUT_WR);
