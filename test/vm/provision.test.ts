@@ -3,7 +3,7 @@
 // registries and is not run here; what it calls, scripts/setup, npm ci and scripts/build, is what led to this test.
 import t from 'tap';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { startAgent } from '../support/agent-client.js';
 import type { Host } from '../support/lab.js';
 import { withLab } from '../support/packet-group.js';
@@ -65,10 +65,14 @@ await withLab(async (lab) => {
   });
 
   await t.test('measure: the benchmark runs where it was built, and says what it would do', async (t) => {
+    const results = `${lab.directory}/results`;
+    mkdirSync(results);
+    writeFileSync(`${results}/report`, 'written by root\n');
+    chownSync(results, 1234, 1235);
     const { code, said } = await provision(
       prx,
       'measure',
-      `${lab.directory}/results`,
+      results,
       'bench',
       '--quick',
       '--dry-run',
@@ -77,6 +81,8 @@ await withLab(async (lab) => {
     );
     t.equal(code, 0, said);
     t.match(said, /response-time/);
+    // The directory is a user's of the machine outside, and so is then what is in it.
+    t.match(statSync(`${results}/report`), { uid: 1234, gid: 1235 });
   });
 
   await t.test('a role that is none is refused', async (t) => {
