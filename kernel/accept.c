@@ -53,7 +53,7 @@ static bool is_mapped(const struct sock *sk)
 }
 
 /* As a segment from its peer names the connection. */
-void ss_accept_key(struct sock *sk, struct splice_key *key)
+void ss_accept_key(const struct sock *sk, struct splice_key *key)
 {
 	const struct inet_sock *inet = inet_sk(sk);
 
@@ -77,7 +77,8 @@ static u32 refusal_of(struct sock *sk)
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
 
-	if (inet_csk(sk)->icsk_ulp_ops)
+	/* Somebody in the kernel has its eyes on it: a sockmap, KCM, an NBD client, ... */
+	if (inet_csk(sk)->icsk_ulp_ops || READ_ONCE(sk->sk_user_data))
 		return SPLICE_ANSWER_ULP;
 	if (sk_is_mptcp(sk))
 		return SPLICE_ANSWER_MPTCP;
@@ -95,14 +96,14 @@ u32 ss_accept_way(struct ss_flow *flow, int side)
 
 	if (ss_output_route(flow, side))
 		return side == SPLICE_CLIENT ? SPLICE_ANSWER_NO_CLIENT : SPLICE_ANSWER_NO_SERVER;
-	dst = flow->dst[side];
+	dst = flow->route[side].dst;
 #ifdef CONFIG_XFRM
 	if (dst->xfrm)
 		return SPLICE_ANSWER_TUNNELED;
 #endif
 	if (dst->lwtstate)
 		return SPLICE_ANSWER_TUNNELED;
-	if (dst->dev->flags & IFF_LOOPBACK)
+	if (ss_output_is_local(flow, side))
 		return SPLICE_ANSWER_LOCAL;
 	return SPLICE_ANSWER_DONE;
 }
@@ -117,7 +118,8 @@ u32 ss_accept_read(struct ss_flow *flow, int side, struct sock *sk)
 
 	if ((1 << sk->sk_state) & ~(TCPF_ESTABLISHED | TCPF_CLOSE_WAIT | TCPF_FIN_WAIT1 | TCPF_FIN_WAIT2))
 		return none;
-	if (tp->repair)
+	/* The process reads no more: what comes would be nobody's, and its end is no end of the stream. */
+	if (tp->repair || ((sk->sk_shutdown & RCV_SHUTDOWN) && !sock_flag(sk, SOCK_DONE)))
 		return none;
 	dst = __sk_dst_get(sk);
 	leg->ifindex = dst ? dst->dev->ifindex : sk->sk_bound_dev_if;
@@ -152,6 +154,17 @@ static bool fit_leg(struct ss_flow *flow, int side, const struct sock *sk, const
 	return true;
 }
 
+/* The process may have passed a FIN on, but must not have made one up: what its sender's stream still
+ * brings, or has brought and nobody has read, would stand behind it.
+ */
+static bool ended_alike(const struct sock *from, const struct sock *to)
+{
+	bool sent = (1 << to->sk_state) & (TCPF_FIN_WAIT1 | TCPF_FIN_WAIT2);
+
+	return !sent || (sock_flag(from, SOCK_DONE) &&
+			 tcp_sk(from)->copied_seq == tcp_sk(from)->rcv_nxt);
+}
+
 /* Whether the two legs can be one. Both have been read, and are locked. */
 u32 ss_accept_fits(struct ss_flow *flow, struct sock *client, struct sock *server)
 {
@@ -160,6 +173,10 @@ u32 ss_accept_fits(struct ss_flow *flow, struct sock *client, struct sock *serve
 	if (is_mapped(client) != is_mapped(server))
 		return SPLICE_ANSWER_BAD_REQUEST;
 	flow->slot.family = is_mapped(client) ? 4 : 6;
+	if (!ended_alike(client, server))
+		return SPLICE_ANSWER_NO_SERVER;
+	if (!ended_alike(server, client))
+		return SPLICE_ANSWER_NO_CLIENT;
 	/* A receiver may drop what lacks the timestamps that it negotiated (RFC 7323 section 3.2). */
 	if ((legs[SPLICE_CLIENT].flags ^ legs[SPLICE_SERVER].flags) & SPLICE_LEG_TIMESTAMPS)
 		return SPLICE_ANSWER_TIMESTAMPS;

@@ -13,7 +13,10 @@
 
 static struct genl_family family;
 
+/* Sequence numbers are compared within 2^31. */
 static struct netlink_range_validation owed_range = { .max = 1 << 30 };
+/* So are ticks, of 1.05 ms. */
+static struct netlink_range_validation idle_range = { .max = S32_MAX };
 
 static const struct nla_policy policy[SYMSPLICE_A_MAX + 1] = {
 	[SYMSPLICE_A_LISTENER] = NLA_POLICY_MIN(NLA_S32, 0),
@@ -21,8 +24,9 @@ static const struct nla_policy policy[SYMSPLICE_A_MAX + 1] = {
 	[SYMSPLICE_A_SERVER] = NLA_POLICY_MIN(NLA_S32, 0),
 	[SYMSPLICE_A_LEN] = NLA_POLICY_FULL_RANGE(NLA_U32, &owed_range),
 	[SYMSPLICE_A_SERVER_LEN] = NLA_POLICY_FULL_RANGE(NLA_U32, &owed_range),
-	[SYMSPLICE_A_IDLE] = { .type = NLA_U32 },
+	[SYMSPLICE_A_IDLE] = NLA_POLICY_FULL_RANGE(NLA_U32, &idle_range),
 	[SYMSPLICE_A_ID] = { .type = NLA_U64 },
+	[SYMSPLICE_A_OPEN] = { .type = NLA_FLAG },
 };
 
 static struct socket *socket_of(struct genl_info *info, int attr, int *err)
@@ -114,7 +118,8 @@ static int ask_intend(struct sk_buff *skb, struct genl_info *info)
 	if (err)
 		return err;
 	err = ss_handshake_intend(ss_net_of(genl_info_net(info)), socks[SPLICE_CLIENT],
-				  socks[SPLICE_SERVER], &answer);
+				  socks[SPLICE_SERVER],
+				  nla_get_flag(info->attrs[SYMSPLICE_A_OPEN]), &answer);
 	put_both(socks);
 	return err ? err : reply_answer(info, SYMSPLICE_CMD_INTEND, answer, 0);
 }
@@ -149,37 +154,43 @@ static int ask_splice(struct sk_buff *skb, struct genl_info *info)
 	return err ? err : reply_answer(info, SYMSPLICE_CMD_SPLICE, answer, id);
 }
 
-/* A flow by its number, or any with 0; with a reference. */
-static struct ss_flow *get_flow(struct ss_net *ssn, u64 id)
+static int abort_one(struct ss_net *ssn, u64 id)
 {
+	struct ss_flow *flow = ss_table_get(ssn, id);
+
+	if (!flow)
+		return -ENOENT;
+	ss_teardown_abort(flow, SPLICE_CLOSE_ABORTED);
+	ss_flow_put(flow);
+	return 0;
+}
+
+/* Those that there are; who comes meanwhile has a higher number. */
+static int abort_all(struct ss_net *ssn)
+{
+	u64 last = atomic64_read(&ssn->last_id), id = 0;
 	struct ss_flow *flow;
 
-	rcu_read_lock();
-	flow = id ? ss_table_find_id(ssn, id) :
-		    list_first_or_null_rcu(&ssn->flows, struct ss_flow, list);
-	if (flow && !ss_flow_get_maybe_dead(flow))
-		flow = NULL;
-	rcu_read_unlock();
-	return flow;
+	while ((flow = ss_table_get_from(ssn, id))) {
+		id = flow->id + 1;
+		if (flow->id <= last)
+			ss_teardown_abort(flow, SPLICE_CLOSE_ABORTED);
+		ss_flow_put(flow);
+		if (id > last)
+			break;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
 }
 
 static int ask_abort(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ss_net *ssn = ss_net_of(genl_info_net(info));
-	u64 id = info->attrs[SYMSPLICE_A_ID] ? nla_get_u64(info->attrs[SYMSPLICE_A_ID]) : 0;
-	struct ss_flow *flow = get_flow(ssn, id);
+	struct nlattr *id = info->attrs[SYMSPLICE_A_ID];
 
-	if (!flow)
-		return id ? -ENOENT : 0;
-	do {
-		ss_teardown_abort(flow, SPLICE_CLOSE_ABORTED);
-		ss_flow_put(flow);
-		cond_resched();
-		flow = id ? NULL : get_flow(ssn, 0);
-	} while (flow && !fatal_signal_pending(current));
-	if (flow)
-		ss_flow_put(flow);
-	return 0;
+	return id ? abort_one(ssn, nla_get_u64(id)) : abort_all(ssn);
 }
 
 static int put_flow(struct sk_buff *msg, struct ss_flow *flow)
@@ -205,7 +216,7 @@ static int ask_get_flow(struct sk_buff *skb, struct genl_info *info)
 
 	if (GENL_REQ_ATTR_CHECK(info, SYMSPLICE_A_ID))
 		return -EINVAL;
-	flow = get_flow(ss_net_of(genl_info_net(info)), nla_get_u64(info->attrs[SYMSPLICE_A_ID]));
+	flow = ss_table_get(ss_net_of(genl_info_net(info)), nla_get_u64(info->attrs[SYMSPLICE_A_ID]));
 	if (!flow)
 		return -ENOENT;
 	msg = begin_reply(info, SYMSPLICE_CMD_GET_FLOW, NLMSG_GOODSIZE, &header);
@@ -219,29 +230,34 @@ static int ask_get_flow(struct sk_buff *skb, struct genl_info *info)
 	return genlmsg_reply(msg, info);
 }
 
+static int dump_flow(struct sk_buff *msg, struct netlink_callback *cb, struct ss_flow *flow)
+{
+	void *header = genlmsg_put(msg, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &family,
+				   NLM_F_MULTI, SYMSPLICE_CMD_GET_FLOW);
+
+	if (!header)
+		return -EMSGSIZE;
+	if (put_flow(msg, flow)) {
+		genlmsg_cancel(msg, header);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(msg, header);
+	return 0;
+}
+
+/* cb->args[0]: number behind that of the last flow that was put. */
 static int dump_flows(struct sk_buff *msg, struct netlink_callback *cb)
 {
 	struct ss_net *ssn = ss_net_of(sock_net(msg->sk));
-	unsigned long index = 0;
 	struct ss_flow *flow;
-	void *header;
+	int err = 0;
 
-	rcu_read_lock();
-	list_for_each_entry_rcu(flow, &ssn->flows, list) {
-		if (index++ < cb->args[0])
-			continue;
-		header = genlmsg_put(msg, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &family,
-				     NLM_F_MULTI, SYMSPLICE_CMD_GET_FLOW);
-		if (!header)
-			break;
-		if (put_flow(msg, flow)) {
-			genlmsg_cancel(msg, header);
-			break;
-		}
-		genlmsg_end(msg, header);
-		cb->args[0] = index;
+	while (!err && (flow = ss_table_get_from(ssn, cb->args[0]))) {
+		err = dump_flow(msg, cb, flow);
+		if (!err)
+			cb->args[0] = flow->id + 1;
+		ss_flow_put(flow);
 	}
-	rcu_read_unlock();
 	return msg->len;
 }
 
@@ -269,7 +285,8 @@ static int ask_get_stats(struct sk_buff *skb, struct genl_info *info)
 
 	if (!sum)
 		return err;
-	add_counts(ssn, sum);
+	if (ss_net_is_enabled(ssn))
+		add_counts(ssn, sum);
 	msg = begin_reply(info, SYMSPLICE_CMD_GET_STATS, NLMSG_GOODSIZE, &header);
 	if (!msg)
 		goto out;
@@ -301,7 +318,7 @@ static const struct genl_small_ops ops[] = {
 };
 
 static const struct genl_multicast_group groups[] = {
-	{ .name = SYMSPLICE_MCGRP_EVENTS },
+	{ .name = SYMSPLICE_MCGRP_EVENTS, .flags = GENL_MCAST_CAP_NET_ADMIN },
 };
 
 static struct genl_family family __ro_after_init = {

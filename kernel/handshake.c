@@ -3,7 +3,8 @@
  *
  * An intent is a flow in phase FREE: both sides' states ESTABLISHED as soon as their connections
  * are. It holds the sockets' memory, but neither file nor descriptor: who closes one ends the
- * intent, found by the next segment or sweep. From the intent on segments with data are queued.
+ * intent, found by the next segment or sweep. From the intent on segments with data are queued, if
+ * the process wants it so.
  *
  * The SYN towards the server offers no more than the client's leg has: options that only one leg has
  * would have to be made up or taken out in every segment; a SYN that never offered them costs
@@ -39,6 +40,8 @@ struct ss_flow *ss_handshake_find(struct ss_net *ssn, struct sock *client)
 	struct splice_key key;
 	u8 side;
 
+	if (!ss_net_is_enabled(ssn))
+		return NULL;
 	ss_accept_key(client, &key);
 	rcu_read_lock();
 	flow = ss_table_find(ssn, &key, &side);
@@ -53,20 +56,16 @@ struct ss_flow *ss_handshake_find(struct ss_net *ssn, struct sock *client)
 	return found;
 }
 
-/* What was queued goes where it would have gone. */
+/* What was queued goes where it would have gone. Nothing happens to a flow that somebody else has
+ * spliced, or forgotten, meanwhile.
+ */
 void ss_handshake_forget(struct ss_flow *flow)
 {
-	struct sk_buff_head segments;
-	int side;
+	struct sk_buff_head waiting;
 
-	__skb_queue_head_init(&segments);
-	spin_lock_bh(&flow->lock);
-	flow->gate = false;
-	for (side = 0; side < 2; side++)
-		ss_queue_take(flow, side, &segments);
-	spin_unlock_bh(&flow->lock);
-	ss_flow_remove(flow);
-	ss_queue_return(flow->ssn, &segments);
+	__skb_queue_head_init(&waiting);
+	if (ss_flow_remove_intent(flow, &waiting))
+		ss_queue_return(flow->ssn, &waiting);
 }
 
 int ss_handshake_cancel(struct ss_net *ssn, struct socket *client)
@@ -80,89 +79,125 @@ int ss_handshake_cancel(struct ss_net *ssn, struct socket *client)
 	return 0;
 }
 
-int ss_handshake_intend(struct ss_net *ssn, struct socket *client, struct socket *server, u32 *answer)
+/* From here on the flow can be found, and its client's segments find it. */
+static int enter(struct ss_flow *flow, const struct splice_key *key, u32 *answer)
 {
-	struct ss_flow *flow = ss_handshake_find(ssn, client->sk);
+	int err = ss_flow_publish(flow, flow->sk[SPLICE_SERVER]);
+
+	if (err) {
+		*answer = SPLICE_ANSWER_MAP_FULL;
+		ss_flow_put(flow);
+		return err == -ENOSPC ? 0 : err;
+	}
+	spin_lock_bh(&flow->lock);
+	if (!flow->dead)
+		err = ss_flow_set_key(flow, SPLICE_CLIENT, key);
+	spin_unlock_bh(&flow->lock);
+	if (!err)
+		return 0;
+	*answer = SPLICE_ANSWER_KEY_TAKEN;
+	ss_flow_remove(flow);
+	return err == -EEXIST ? 0 : err;
+}
+
+int ss_handshake_intend(struct ss_net *ssn, struct socket *client, struct socket *server, bool open,
+			u32 *answer)
+{
+	struct ss_flow *flow;
 	struct splice_key key;
 	int err;
 
+	err = ss_net_enable(ssn);
+	if (err)
+		return err;
 	/* Another server is tried: happy eyeballs, say. */
+	flow = ss_handshake_find(ssn, client->sk);
 	if (flow) {
 		ss_handshake_forget(flow);
 		ss_flow_put(flow);
 	}
-	err = ss_net_enable(ssn);
-	if (err)
-		return err;
 	flow = ss_flow_create(ssn);
 	if (!flow)
 		return -ENOMEM;
-	flow->slot.phase = SPLICE_PHASE_FREE;
 	lock_sock(client->sk);
 	*answer = ss_accept_read(flow, SPLICE_CLIENT, client->sk);
 	if (*answer == SPLICE_ANSWER_DONE) {
 		ss_accept_key(client->sk, &key);
+		ss_output_learn(flow, SPLICE_CLIENT, client->sk);
 		sock_set_flag(client->sk, SOCK_URGINLINE);
 	}
 	release_sock(client->sk);
-	if (*answer != SPLICE_ANSWER_DONE)
-		goto out;
+	if (*answer != SPLICE_ANSWER_DONE) {
+		ss_flow_put(flow);
+		return 0;
+	}
 	align_mss(client->sk, server->sk);
 	sock_hold(client->sk);
 	sock_hold(server->sk);
 	flow->sk[SPLICE_CLIENT] = client->sk;
 	flow->sk[SPLICE_SERVER] = server->sk;
-	flow->gate = true;
-	flow->spliced = jiffies;
+	flow->gate = !open;
 	ss_track_side_event(flow, SPLICE_CLIENT, SPLICE_ON_CONNECT);
-	*answer = SPLICE_ANSWER_MAP_FULL;
-	if (!ss_flow_publish(flow, true))
-		goto out;
-	*answer = SPLICE_ANSWER_DONE;
-	spin_lock_bh(&flow->lock);
-	if (ss_flow_add_key(flow, SPLICE_CLIENT, &key))
-		*answer = SPLICE_ANSWER_KEY_TAKEN;
-	spin_unlock_bh(&flow->lock);
-	if (*answer != SPLICE_ANSWER_DONE)
-		ss_flow_remove(flow);
-	return 0;
-out:
-	ss_flow_put(flow);
-	return 0;
+	return enter(flow, &key, answer);
 }
 
-/* The flow whose server socket sends this. Under rcu_read_lock(). */
-static struct ss_flow *intent_of(struct ss_net *ssn, const struct sock *server)
+/* Whether a socket still has, or tries to make, the connection that its key names. */
+static bool stands(const struct ss_flow *flow, int side)
 {
-	struct ss_flow *flow;
+	const struct sock *sk = flow->sk[side];
+	struct splice_key key;
 
-	list_for_each_entry_rcu(flow, &ssn->intents, intent) {
-		if (READ_ONCE(flow->sk[SPLICE_SERVER]) == server)
-			return flow;
+	if (READ_ONCE(sk->sk_state) == TCP_CLOSE)
+		return false;
+	ss_accept_key(sk, &key);
+	return !memcmp(&key, &flow->node[side].key, sizeof(key));
+}
+
+/* A segment on a connection of an intent, which ends when one of its sockets is closed, or its client's
+ * connection is over: whoever has that connection's name now is somebody else. A server's socket may
+ * fail to connect, and try again elsewhere.
+ */
+unsigned int ss_handshake_segment(struct ss_flow *flow, struct sk_buff *skb, struct ss_segment *seg,
+				  bool *forget)
+{
+	bool is_ours = stands(flow, seg->side);
+
+	*forget = sock_flag(flow->sk[SPLICE_CLIENT], SOCK_DEAD) ||
+		  sock_flag(flow->sk[SPLICE_SERVER], SOCK_DEAD) ||
+		  (!is_ours && seg->side == SPLICE_CLIENT);
+	if (*forget)
+		return ss_leave(flow->ssn, SPLICE_COUNT_LOCAL_ORPHAN, NF_ACCEPT);
+	if (!is_ours) {
+		ss_flow_drop_key(flow, seg->side);
+		return ss_leave(flow->ssn, SPLICE_COUNT_NO_FLOW, NF_ACCEPT);
 	}
-	return NULL;
+	flow->slot.leg[seg->side].flags |= SPLICE_LEG_SEEN;
+	return ss_queue_segment(flow, skb, seg);
 }
 
 /* A SYN of ours, of no flow. From here on its connection is known. */
 unsigned int ss_handshake_syn(struct ss_net *ssn, struct sk_buff *skb, struct ss_segment *seg,
 			      const struct splice_key *key)
 {
-	struct ss_flow *flow;
+	struct ss_flow *flow = skb->sk ? ss_table_find_intent(ssn, skb->sk) : NULL;
 	__wsum difference;
-	u32 old[15], lacks;
+	u32 old[15], lacks = 0;
 	struct tcphdr *tcp;
+	bool is_ours;
 
-	if (list_empty(&ssn->intents) || !skb->sk)
-		return ss_leave(ssn, SPLICE_COUNT_GUARD_NOT_OURS, NF_ACCEPT);
-	flow = intent_of(ssn, skb->sk);
 	if (!flow)
 		return ss_leave(ssn, SPLICE_COUNT_GUARD_NOT_OURS, NF_ACCEPT);
 	spin_lock_bh(&flow->lock);
-	if (!flow->dead && flow->slot.phase == SPLICE_PHASE_FREE && !flow->node[SPLICE_SERVER].hashed &&
-	    !ss_flow_add_key(flow, SPLICE_SERVER, key))
-		ss_track_side_event(flow, SPLICE_SERVER, SPLICE_ON_CONNECT);
-	lacks = flow->sk[SPLICE_CLIENT] ? options_lacking(flow->sk[SPLICE_CLIENT]) : 0;
+	is_ours = !flow->dead && flow->slot.phase == SPLICE_PHASE_FREE;
+	if (is_ours) {
+		ss_output_learn(flow, SPLICE_SERVER, skb->sk);
+		if (!ss_flow_set_key(flow, SPLICE_SERVER, key))
+			ss_track_side_event(flow, SPLICE_SERVER, SPLICE_ON_CONNECT);
+		lacks = options_lacking(flow->sk[SPLICE_CLIENT]);
+	}
 	spin_unlock_bh(&flow->lock);
+	if (!is_ours)
+		return ss_leave(ssn, SPLICE_COUNT_GUARD_NOT_OURS, NF_ACCEPT);
 
 	if (seg->header > sizeof(old) || skb_ensure_writable(skb, seg->l4 + seg->header))
 		return ss_leave(ssn, SPLICE_COUNT_DROP_REWRITE, NF_DROP);

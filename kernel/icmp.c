@@ -11,6 +11,7 @@
 #include <linux/netfilter_ipv6.h>
 #include <net/icmp.h>
 #include <net/ip.h>
+#include <net/ip6_checksum.h>
 #include <net/ipv6.h>
 #include <net/route.h>
 
@@ -159,13 +160,13 @@ static bool checksum_holds(struct sk_buff *skb, const struct icmp_error *error)
 }
 
 /* Under the flow's lock. `side`: whose peer did not get the segment. NF_STOLEN: ready to go out. */
-static unsigned int translate(struct ss_flow *flow, int side, struct sk_buff *skb,
-			      const struct icmp_error *error)
+static unsigned int translate(struct ss_flow *flow, int side, const struct splice_key *key,
+			      struct sk_buff *skb, const struct icmp_error *error)
 {
 	const struct splice_leg *y = &flow->slot.leg[side], *x = &flow->slot.leg[side ^ 1];
 	struct ss_net *ssn = flow->ssn;
 
-	if (flow->dead || flow->slot.phase == SPLICE_PHASE_FREE)
+	if (!ss_flow_is(flow, side, key) || flow->slot.phase == SPLICE_PHASE_FREE)
 		return ss_leave(ssn, SPLICE_COUNT_ICMP_NO_FLOW, NF_ACCEPT);
 	/* The local socket is the sender, and reads the error itself. */
 	if (flow->slot.phase == SPLICE_PHASE_TRANSIT)
@@ -176,7 +177,8 @@ static unsigned int translate(struct ss_flow *flow, int side, struct sk_buff *sk
 	return ss_leave(ssn, SPLICE_COUNT_ICMP_TRANSLATED, NF_STOLEN);
 }
 
-unsigned int ss_icmp_translate(struct ss_net *ssn, struct sk_buff *skb, bool ip6)
+unsigned int ss_icmp_translate(struct ss_net *ssn, struct sk_buff *skb, const struct net_device *dev,
+			       bool ip6)
 {
 	struct icmp_error error = { .ip6 = ip6 };
 	struct ss_flow *flow;
@@ -188,12 +190,12 @@ unsigned int ss_icmp_translate(struct ss_net *ssn, struct sk_buff *skb, bool ip6
 		return ss_leave(ssn, SPLICE_COUNT_ICMP_NO_FLOW, NF_ACCEPT);
 	rcu_read_lock();
 	flow = ss_table_find(ssn, &key, &side);
-	if (!flow) {
+	if (!flow || !ss_output_takes(flow, side, dev)) {
 		rcu_read_unlock();
 		return ss_leave(ssn, SPLICE_COUNT_ICMP_NO_FLOW, NF_ACCEPT);
 	}
 	spin_lock_bh(&flow->lock);
-	verdict = translate(flow, side, skb, &error);
+	verdict = translate(flow, side, &key, skb, &error);
 	spin_unlock_bh(&flow->lock);
 	if (verdict == NF_STOLEN)
 		ss_output_send(ssn->net, skb);
@@ -206,7 +208,8 @@ unsigned int ss_icmp_translate(struct ss_net *ssn, struct sk_buff *skb, bool ip6
  */
 void ss_icmp_too_big(struct sk_buff *skb, const struct ss_segment *seg, u32 limit)
 {
-	u32 mtu = limit + sizeof(struct tcphdr) + seg->l4;
+	u32 mtu = limit + sizeof(struct tcphdr) +
+		  (seg->ip6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 
 	if (seg->ip6) {
 		icmpv6_send(skb, ICMPV6_PKT_TOOBIG, 0, mtu);

@@ -13,6 +13,9 @@
 #if !IS_ENABLED(CONFIG_IPV6)
 #error "symsplice: the kernel is built without IPv6"
 #endif
+#if BITS_PER_LONG != 64
+#error "symsplice: numbers of flows are indexes of an xarray, which are unsigned long"
+#endif
 #if (LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0) || LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)) && \
 	!defined(SYMSPLICE_FORCE)
 #error "symsplice: tested with Linux 6.1 only. To build it for another version: make SYMSPLICE_FORCE=y"
@@ -52,11 +55,17 @@ int ss_net_enable(struct ss_net *ssn)
 	int err = 0;
 
 	mutex_lock(&ssn->enabling);
-	if (!ssn->enabled) {
-		err = ss_relay_register(ssn->net);
-		if (!err)
-			WRITE_ONCE(ssn->enabled, true);
-	}
+	if (ssn->enabled)
+		goto out;
+	err = ss_table_init_net(ssn);
+	if (err)
+		goto out;
+	err = ss_relay_register(ssn->net);
+	if (err)
+		ss_table_exit_net(ssn);
+	else
+		smp_store_release(&ssn->enabled, true);
+out:
 	mutex_unlock(&ssn->enabling);
 	return err;
 }
@@ -64,33 +73,30 @@ int ss_net_enable(struct ss_net *ssn)
 static int __net_init ss_net_init(struct net *net)
 {
 	struct ss_net *ssn = ss_net_of(net);
-	int err;
 
 	ssn->net = net;
-	INIT_LIST_HEAD(&ssn->flows);
-	INIT_LIST_HEAD(&ssn->intents);
-	spin_lock_init(&ssn->lock);
 	mutex_init(&ssn->enabling);
+	xa_init_flags(&ssn->flows, XA_FLAGS_LOCK_BH);
+	spin_lock_init(&ssn->lock);
+	atomic64_set(&ssn->last_id, 0);
 	atomic_long_set(&ssn->held_bytes, 0);
+	/* Whoever may make namespaces without being root could otherwise make any number of them and
+	 * have the kernel hold segments for each: as little as the kernel lets them hold of fragments.
+	 */
+	ssn->held_share = net->user_ns == &init_user_ns ? 1 : 16;
 	INIT_DELAYED_WORK(&ssn->sweep, ss_teardown_sweep);
-	ssn->counts = alloc_percpu(struct ss_counts);
-	if (!ssn->counts)
-		return -ENOMEM;
-	err = ss_table_init_net(ssn);
-	if (err)
-		free_percpu(ssn->counts);
-	return err;
+	return 0;
 }
 
 /* How a namespace goes, by itself or with the module:
- * a) Nobody can ask for a flow in it any more: netlink sockets and those of flows keep a namespace
- *    alive. So no flow is in TRANSIT.
+ * a) Nobody can ask for a flow in it any more: its netlink sockets, and the sockets of flows, keep a
+ *    namespace alive; and the family went before the module's namespaces do. So no flow is in TRANSIT.
  * b) The hooks go. Unregistering waits for nobody: segments may be in them until a grace period later,
  *    for which the caller waits between pre_exit and exit.
  */
 static void __net_exit ss_net_pre_exit(struct net *net)
 {
-	if (ss_net_of(net)->enabled)
+	if (ss_net_is_enabled(ss_net_of(net)))
 		ss_relay_unregister(net);
 }
 
@@ -104,12 +110,13 @@ static void __net_exit ss_net_exit(struct net *net)
 {
 	struct ss_net *ssn = ss_net_of(net);
 
+	if (!ss_net_is_enabled(ssn))
+		return;
 	spin_lock_bh(&ssn->lock);
 	ssn->closing = true;
 	spin_unlock_bh(&ssn->lock);
 	cancel_delayed_work_sync(&ssn->sweep);
 	ss_table_exit_net(ssn);
-	free_percpu(ssn->counts);
 }
 
 static struct pernet_operations ss_net_ops = {
@@ -129,7 +136,8 @@ static int __init ss_init(void)
 	err = ss_table_init();
 	if (err)
 		return err;
-	ss_workers = alloc_workqueue("symsplice", 0, 0);
+	/* The pump copies: wherever there is a processor for it. */
+	ss_workers = alloc_workqueue("symsplice", WQ_UNBOUND, 0);
 	if (!ss_workers) {
 		err = -ENOMEM;
 		goto err_table;

@@ -29,31 +29,50 @@ static struct waiting *waiting_of(struct sk_buff *skb)
 	return (struct waiting *)skb->cb;
 }
 
-/* In the order of the stream. What is there already is dropped. Takes the skb. */
+static bool has_room(const struct ss_flow *flow, const struct ss_held *held, const struct sk_buff *skb)
+{
+	const struct ss_net *ssn = flow->ssn;
+
+	return held->bytes + skb->truesize <= READ_ONCE(ss_queue_bytes) &&
+	       atomic_long_read(&ssn->held_bytes) <= READ_ONCE(ss_queue_bytes_all) / ssn->held_share;
+}
+
+/* Bytes that wait already. One without bytes says something else than the one before, at the same place. */
+static bool is_there(const struct waiting *there, const struct ss_segment *seg)
+{
+	return there->seq == seg->seq && seg->end != seg->seq && !splice_after(seg->end, there->end);
+}
+
+/* In the order of the stream, and of arrival. What is there already is dropped. Takes the skb. While it
+ * waits it holds nothing that could not go meanwhile: no route, no entry of conntrack, no bridge's port.
+ */
 void ss_queue_add(struct ss_flow *flow, struct sk_buff *skb, const struct ss_segment *seg)
 {
 	struct ss_held *held = &flow->held[seg->side];
 	struct sk_buff *before;
 
-	if (held->bytes + skb->truesize > READ_ONCE(ss_queue_bytes) ||
-	    atomic_long_read(&flow->ssn->held_bytes) > READ_ONCE(ss_queue_bytes_all)) {
+	if (!has_room(flow, held, skb)) {
 		ss_count_more(flow->ssn, SYMSPLICE_COUNT_QUEUE_FULL);
 		kfree_skb(skb);
 		return;
 	}
 	skb_queue_reverse_walk(&held->segments, before) {
-		if (splice_before(waiting_of(before)->seq, seg->seq))
-			break;
-		if (waiting_of(before)->seq == seg->seq && !splice_after(seg->end, waiting_of(before)->end)) {
+		if (is_there(waiting_of(before), seg)) {
 			ss_count_more(flow->ssn, SYMSPLICE_COUNT_QUEUE_AGAIN);
 			kfree_skb(skb);
 			return;
 		}
+		if (!splice_after(waiting_of(before)->seq, seg->seq))
+			break;
 	}
 	waiting_of(skb)->seq = seg->seq;
 	waiting_of(skb)->end = seg->end;
 	waiting_of(skb)->ifindex = skb->skb_iif;
 	skb_dst_drop(skb);
+	nf_reset_ct(skb);
+#if IS_ENABLED(CONFIG_BRIDGE_NETFILTER)
+	skb_ext_del(skb, SKB_EXT_BRIDGE_NF);
+#endif
 	skb->dev = NULL;
 	__skb_queue_after(&held->segments, before, skb);
 	held->bytes += skb->truesize;
@@ -74,7 +93,7 @@ static bool is_for_socket(const struct ss_flow *flow, const struct ss_segment *s
 	if (!splice_after(seg->end, READ_ONCE(tp->rcv_nxt)))
 		return true;
 	/* It has acknowledged bytes behind a hole; its peer sends only what fills that. */
-	return !RB_EMPTY_ROOT(&tp->out_of_order_queue);
+	return READ_ONCE(tp->out_of_order_queue.rb_node);
 }
 
 /* A segment of a flow whose sockets still own bytes. Takes the skb, unless it is NF_ACCEPT: to the
@@ -89,6 +108,9 @@ unsigned int ss_queue_segment(struct ss_flow *flow, struct sk_buff *skb, struct 
 		return ss_leave(ssn, seg->flags & TCPHDR_SYN ? SPLICE_COUNT_LOCAL_SYN :
 				     seg->fragment ? SPLICE_COUNT_LOCAL_FRAGMENT :
 						     SPLICE_COUNT_LOCAL_SLOW, NF_ACCEPT);
+	/* One that its socket would not take, it may refuse itself. */
+	if (!ss_relay_is_allowed(skb, seg))
+		return ss_leave(ssn, SPLICE_COUNT_LOCAL_SLOW, NF_ACCEPT);
 	/* What it says travels on under a new checksum. */
 	if (!ss_segment_checksum_holds(skb, seg))
 		return ss_leave(ssn, SPLICE_COUNT_DROP_CHECKSUM, NF_DROP);
@@ -122,7 +144,9 @@ void ss_queue_purge(struct ss_flow *flow)
 	__skb_queue_purge(&segments);
 }
 
-/* To the socket after all, by where they came from. Behind the flow's lock, its gate open. */
+/* To the socket after all, by where they came from, as they came: with the device's header, which programs
+ * at the device look at, and a bridge. Behind the flow's lock, its gate open.
+ */
 void ss_queue_return(struct ss_net *ssn, struct sk_buff_head *segments)
 {
 	struct net_device *dev;
@@ -134,7 +158,6 @@ void ss_queue_return(struct ss_net *ssn, struct sk_buff_head *segments)
 		if (dev) {
 			skb->dev = dev;
 			memset(skb->cb, 0, sizeof(skb->cb));
-			skb_reset_mac_header(skb);
 			ss_count_more(ssn, SYMSPLICE_COUNT_QUEUE_RETURNED);
 			netif_rx(skb);
 		} else {

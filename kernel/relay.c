@@ -12,6 +12,7 @@
 #include <net/inet_ecn.h>
 #include <net/ip.h>
 #include <net/tcp.h>
+#include <net/xfrm.h>
 
 #include "symsplice.h"
 
@@ -45,6 +46,24 @@ static bool router_duties(struct ss_flow *flow, struct sk_buff *skb, const struc
 	return true;
 }
 
+/* Merged by a device in a way that cannot be undone: no router may pass it on. */
+static bool is_lro(const struct sk_buff *skb)
+{
+	return skb_is_nonlinear(skb) && skb_shinfo(skb)->gso_size && !skb_shinfo(skb)->gso_type;
+}
+
+/* Whom a router tells that a segment is too big: who wants to hear it. For others it makes fragments. */
+static bool may_be_cut(const struct sk_buff *skb, const struct ss_segment *seg)
+{
+	return !seg->ip6 && !(ip_hdr(skb)->frag_off & htons(IP_DF));
+}
+
+/* As its socket would ask, if it had one. */
+bool ss_relay_is_allowed(struct sk_buff *skb, const struct ss_segment *seg)
+{
+	return xfrm_policy_check(NULL, XFRM_POLICY_IN, skb, seg->ip6 ? AF_INET6 : AF_INET);
+}
+
 static int drop(struct ss_flow *flow, enum splice_packet_counter why)
 {
 	ss_count(flow->ssn, why);
@@ -69,15 +88,14 @@ int ss_relay_prepare(struct ss_flow *flow, struct sk_buff *skb, struct ss_segmen
 	}
 	if (!router_duties(flow, skb, seg))
 		return -EINVAL;
-	/* Merged by a device in a way that cannot be undone: no router may pass it on. */
-	if (skb_warn_if_lro(skb))
+	if (is_lro(skb))
 		return drop(flow, SPLICE_COUNT_DROP_REWRITE);
 	if (ss_output_route(flow, seg->side ^ 1)) {
 		ss_count_more(flow->ssn, SYMSPLICE_COUNT_NO_ROUTE);
 		return -EHOSTUNREACH;
 	}
 	limit = ss_output_limit(flow, seg->side ^ 1);
-	if (limit && wire_size(skb, seg) > limit) {
+	if (limit && wire_size(skb, seg) > limit && !may_be_cut(skb, seg)) {
 		/* One answer tells it all; the rest of the window that was under way needs none. */
 		if (x->told == (u16)ss_tick() || !skb->dev)
 			return drop(flow, SPLICE_COUNT_DROP_TOO_BIG);
@@ -96,8 +114,26 @@ int ss_relay_prepare(struct ss_flow *flow, struct sk_buff *skb, struct ss_segmen
 	return 0;
 }
 
+/* A segment of a flow whose sockets still own bytes. Their callbacks wake the worker for what they get;
+ * here it is woken for what they do not tell: that a wire is proven, that all is acknowledged.
+ */
+static unsigned int transit(struct ss_flow *flow, struct sk_buff *skb, struct ss_segment *seg)
+{
+	struct splice_leg *leg = &flow->slot.leg[seg->side];
+	bool was_seen = leg->flags & SPLICE_LEG_SEEN;
+	unsigned int verdict;
+
+	leg->flags |= SPLICE_LEG_SEEN;
+	leg->active = ss_tick();
+	verdict = ss_queue_segment(flow, skb, seg);
+	if (!was_seen || flow->gate)
+		ss_splice_kick(flow);
+	return verdict;
+}
+
 /* Segments of one flow, whatever its phase. */
-static unsigned int relay_flow(struct ss_flow *flow, struct sk_buff *skb, struct ss_segment *seg)
+static unsigned int relay_flow(struct ss_flow *flow, struct sk_buff *skb, struct ss_segment *seg,
+			       const struct splice_key *key)
 {
 	struct ss_net *ssn = flow->ssn;
 	struct ss_event event = {};
@@ -105,27 +141,16 @@ static unsigned int relay_flow(struct ss_flow *flow, struct sk_buff *skb, struct
 	bool forget = false;
 
 	spin_lock_bh(&flow->lock);
-	if (flow->dead) {
+	if (!ss_flow_is(flow, seg->side, key)) {
 		verdict = ss_leave(ssn, SPLICE_COUNT_NO_FLOW, NF_ACCEPT);
 		goto out;
 	}
 	switch (flow->slot.phase) {
 	case SPLICE_PHASE_FREE:
-		/* A splice that is about to be refused: it has keys for a moment, and never gets sockets. */
-		if (!flow->sk[SPLICE_CLIENT] || !flow->sk[SPLICE_SERVER]) {
-			verdict = ss_leave(ssn, SPLICE_COUNT_NO_FLOW, NF_ACCEPT);
-			goto out;
-		}
-		flow->slot.leg[seg->side].flags |= SPLICE_LEG_SEEN;
-		forget = sock_flag(flow->sk[SPLICE_CLIENT], SOCK_DEAD) ||
-			 sock_flag(flow->sk[SPLICE_SERVER], SOCK_DEAD);
-		verdict = forget ? NF_ACCEPT : ss_queue_segment(flow, skb, seg);
+		verdict = ss_handshake_segment(flow, skb, seg, &forget);
 		goto out;
 	case SPLICE_PHASE_TRANSIT:
-		flow->slot.leg[seg->side].flags |= SPLICE_LEG_SEEN;
-		flow->slot.leg[seg->side].active = ss_tick();
-		verdict = ss_queue_segment(flow, skb, seg);
-		ss_splice_kick(flow);
+		verdict = transit(flow, skb, seg);
 		goto out;
 	case SPLICE_PHASE_ENDED:
 		/* The tuple is used again. */
@@ -137,6 +162,11 @@ static unsigned int relay_flow(struct ss_flow *flow, struct sk_buff *skb, struct
 		break;
 	default:
 		break;
+	}
+	if (!ss_relay_is_allowed(skb, seg)) {
+		ss_count_more(ssn, SYMSPLICE_COUNT_POLICY);
+		verdict = NF_DROP;
+		goto out;
 	}
 	if (flow->flushing) {
 		ss_queue_add(flow, skb, seg);
@@ -166,11 +196,14 @@ static unsigned int relay_in(struct sk_buff *skb, const struct nf_hook_state *st
 	struct splice_key key;
 	unsigned int verdict;
 
+	/* A copy for all, or for somebody else: TCP takes none, and no router passes one on. */
+	if (skb->pkt_type != PACKET_HOST)
+		return ss_leave(ssn, SPLICE_COUNT_NO_FLOW, NF_ACCEPT);
 	switch (ss_segment_parse(skb, ip6, false, &seg, &key)) {
 	case SS_PARSED_SEGMENT:
 		break;
 	case SS_PARSED_ICMP:
-		return ss_icmp_translate(ssn, skb, ip6);
+		return ss_icmp_translate(ssn, skb, state->in, ip6);
 	case SS_PARSED_NOT_TCP:
 		return ss_leave(ssn, SPLICE_COUNT_NOT_TCP, NF_ACCEPT);
 	default:
@@ -178,7 +211,10 @@ static unsigned int relay_in(struct sk_buff *skb, const struct nf_hook_state *st
 	}
 	rcu_read_lock();
 	flow = ss_table_find(ssn, &key, &seg.side);
-	verdict = flow ? relay_flow(flow, skb, &seg) : ss_leave(ssn, SPLICE_COUNT_NO_FLOW, NF_ACCEPT);
+	if (flow && ss_output_takes(flow, seg.side, state->in))
+		verdict = relay_flow(flow, skb, &seg, &key);
+	else
+		verdict = ss_leave(ssn, SPLICE_COUNT_NO_FLOW, NF_ACCEPT);
 	rcu_read_unlock();
 	return verdict;
 }
@@ -194,14 +230,15 @@ static unsigned int relay_in_v6(void *priv, struct sk_buff *skb, const struct nf
 }
 
 /* A segment of ours on a connection of a flow. */
-static unsigned int guard_flow(struct ss_flow *flow, struct ss_segment *seg, bool *forget)
+static unsigned int guard_flow(struct ss_flow *flow, struct ss_segment *seg, const struct splice_key *key,
+			       bool *forget)
 {
 	struct ss_net *ssn = flow->ssn;
 	bool is_syn = (seg->flags & (TCPHDR_SYN | TCPHDR_ACK)) == TCPHDR_SYN;
 	unsigned int verdict;
 
 	spin_lock_bh(&flow->lock);
-	if (flow->dead) {
+	if (!ss_flow_is(flow, seg->side, key)) {
 		verdict = ss_leave(ssn, SPLICE_COUNT_GUARD_NOT_OURS, NF_ACCEPT);
 	} else if (flow->slot.phase == SPLICE_PHASE_FREE) {
 		verdict = ss_leave(ssn, SPLICE_COUNT_GUARD_LOCAL, NF_ACCEPT);
@@ -238,8 +275,10 @@ static unsigned int relay_out(struct sk_buff *skb, const struct nf_hook_state *s
 		return ss_leave(ssn, SPLICE_COUNT_GUARD_NOT_OURS, NF_ACCEPT);
 	rcu_read_lock();
 	flow = ss_table_find(ssn, &key, &seg.side);
+	if (flow && !ss_output_takes(flow, seg.side, state->out))
+		flow = NULL;
 	if (flow) {
-		verdict = guard_flow(flow, &seg, &forget);
+		verdict = guard_flow(flow, &seg, &key, &forget);
 		if (forget)
 			ss_flow_remove(flow);
 	}

@@ -10,6 +10,7 @@
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <net/ip.h>
+#include <net/ip6_checksum.h>
 #include <net/ipv6.h>
 #include <net/tcp.h>
 
@@ -95,6 +96,8 @@ static enum ss_parsed parse_v6(struct sk_buff *skb, bool outgoing, struct ss_seg
 		return SS_PARSED_NOT_TCP;
 	seg->l4 = at;
 	seg->extra = at - sizeof(*ip);
+	if (seg->extra && ipv6_has_hopopt_jumbo(skb) == IPPROTO_TCP)
+		seg->extra -= sizeof(struct hop_jumbo_hdr);
 	return SS_PARSED_SEGMENT;
 }
 
@@ -197,7 +200,8 @@ int ss_segment_remove_options(struct sk_buff *skb, struct ss_segment *seg)
 	skb_set_transport_header(skb, sizeof(*ip));
 	ip = ip_hdr(skb);
 	ip->ihl = sizeof(*ip) / 4;
-	ip->tot_len = htons(skb->len);
+	/* Of a merged packet that is longer than the field can say it says nothing. */
+	ip->tot_len = htons(skb->len > IP_MAX_MTU ? 0 : skb->len);
 	ip_send_check(ip);
 	seg->l4 = sizeof(*ip);
 	seg->extra = 0;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Flows, the keys that lead to them, and how long they live. Called by every stage. Must not know
- * what a segment is.
+/* Flows, what leads to them (keys, numbers, the sockets of intents), and how long they live. Called by
+ * every stage. Must not know what a segment is.
  */
 #include <linux/file.h>
-#include <linux/jhash.h>
+#include <linux/hash.h>
 #include <linux/module.h>
+#include <linux/rculist.h>
 #include <linux/slab.h>
 
 #include "symsplice.h"
 
 static struct kmem_cache *flow_cache;
-static atomic64_t last_id = ATOMIC64_INIT(0);
 
 static const struct rhashtable_params key_params = {
 	.key_len = sizeof(struct splice_key),
@@ -32,26 +32,40 @@ void ss_table_exit(void)
 	kmem_cache_destroy(flow_cache);
 }
 
+/* What a namespace needs that has asked for something. */
 int ss_table_init_net(struct ss_net *ssn)
 {
-	return rhashtable_init(&ssn->keys, &key_params);
+	int err = -ENOMEM;
+
+	ssn->counts = alloc_percpu_gfp(struct ss_counts, GFP_KERNEL_ACCOUNT);
+	if (!ssn->counts)
+		return err;
+	ssn->intents = kcalloc(1 << SS_INTENT_BITS, sizeof(*ssn->intents), GFP_KERNEL_ACCOUNT);
+	if (!ssn->intents)
+		goto err_counts;
+	err = rhashtable_init(&ssn->keys, &key_params);
+	if (!err)
+		return 0;
+	kfree(ssn->intents);
+	ssn->intents = NULL;
+err_counts:
+	free_percpu(ssn->counts);
+	ssn->counts = NULL;
+	return err;
 }
 
 void ss_table_exit_net(struct ss_net *ssn)
 {
 	struct ss_flow *flow;
 
-	for (;;) {
-		rcu_read_lock();
-		flow = list_first_or_null_rcu(&ssn->flows, struct ss_flow, list);
-		if (flow)
-			ss_flow_remove(flow);
-		rcu_read_unlock();
-		if (!flow)
-			break;
+	while ((flow = ss_table_get_from(ssn, 0))) {
+		ss_flow_remove(flow);
+		ss_flow_put(flow);
 	}
 	flush_workqueue(ss_workers);
 	rhashtable_destroy(&ssn->keys);
+	kfree(ssn->intents);
+	free_percpu(ssn->counts);
 }
 
 struct ss_flow *ss_flow_create(struct ss_net *ssn)
@@ -70,7 +84,9 @@ struct ss_flow *ss_flow_create(struct ss_net *ssn)
 	spin_lock_init(&flow->lock);
 	refcount_set(&flow->refs, 1);
 	flow->ssn = ssn;
-	flow->id = atomic64_inc_return(&last_id);
+	flow->id = atomic64_inc_return(&ssn->last_id);
+	flow->slot.phase = SPLICE_PHASE_FREE;
+	INIT_HLIST_NODE(&flow->intent);
 	INIT_DELAYED_WORK(&flow->work, ss_splice_work);
 	for (side = 0; side < 2; side++) {
 		__skb_queue_head_init(&flow->held[side].segments);
@@ -79,50 +95,72 @@ struct ss_flow *ss_flow_create(struct ss_net *ssn)
 	return flow;
 }
 
-/* Adds it to the list of its namespace. False: there is no room, or the namespace goes. */
-bool ss_flow_publish(struct ss_flow *flow, bool intent)
+/* Gives a place back that ss_flow_publish() has taken. */
+static void leave(struct ss_flow *flow)
 {
 	struct ss_net *ssn = flow->ssn;
-	bool added = false;
+
+	spin_lock_bh(&ssn->lock);
+	hlist_del_init_rcu(&flow->intent);
+	ssn->count--;
+	spin_unlock_bh(&ssn->lock);
+}
+
+/* Adds it to its namespace; with `server`, as the intent of that socket. From here on ss_flow_remove()
+ * is how it goes. -ENOSPC: there is no room; -ENOMEM.
+ */
+int ss_flow_publish(struct ss_flow *flow, struct sock *server)
+{
+	struct ss_net *ssn = flow->ssn;
+	int err = -ENOSPC;
 
 	spin_lock_bh(&ssn->lock);
 	if (!ssn->closing && ssn->count < READ_ONCE(ss_flows_max)) {
-		list_add_tail_rcu(&flow->list, &ssn->flows);
-		flow->is_intent = intent;
-		if (intent)
-			list_add_rcu(&flow->intent, &ssn->intents);
 		ssn->count++;
-		added = true;
+		if (server)
+			hlist_add_head_rcu(&flow->intent, &ssn->intents[hash_ptr(server, SS_INTENT_BITS)]);
+		err = 0;
 		queue_delayed_work(system_power_efficient_wq, &ssn->sweep, HZ);
 	}
 	spin_unlock_bh(&ssn->lock);
-	return added;
-}
-
-static void no_intent(struct ss_flow *flow)
-{
-	if (flow->is_intent)
-		list_del_rcu(&flow->intent);
-	flow->is_intent = false;
+	if (err)
+		return err;
+	err = xa_insert_bh(&ssn->flows, flow->id, flow, GFP_KERNEL_ACCOUNT);
+	if (err)
+		leave(flow);
+	return err;
 }
 
 /* It is spliced: its server's socket makes no SYN any more. */
 void ss_flow_no_intent(struct ss_flow *flow)
 {
 	spin_lock_bh(&flow->ssn->lock);
-	no_intent(flow);
+	hlist_del_init_rcu(&flow->intent);
 	spin_unlock_bh(&flow->ssn->lock);
 }
 
-/* -EEXIST: a flow with these addresses and ports exists. Under flow->lock, or before anybody knows
- * of the flow.
+void ss_flow_drop_key(struct ss_flow *flow, int side)
+{
+	struct ss_node *node = &flow->node[side];
+
+	if (node->hashed)
+		rhashtable_remove_fast(&flow->ssn->keys, &node->hash, key_params);
+	node->hashed = false;
+}
+
+/* A socket may connect again, elsewhere: the key that it had leads nowhere then, and what was seen there
+ * was seen of another connection. -EEXIST: a flow with these addresses and ports exists.
  */
-int ss_flow_add_key(struct ss_flow *flow, int side, const struct splice_key *key)
+int ss_flow_set_key(struct ss_flow *flow, int side, const struct splice_key *key)
 {
 	struct ss_node *node = &flow->node[side];
 	int err;
 
+	if (node->hashed && !memcmp(&node->key, key, sizeof(*key)))
+		return 0;
+	ss_flow_drop_key(flow, side);
 	node->key = *key;
+	flow->slot.leg[side].flags &= ~SPLICE_LEG_SEEN;
 	err = rhashtable_lookup_insert_fast(&flow->ssn->keys, &node->hash, key_params);
 	if (!err) {
 		node->hashed = true;
@@ -131,7 +169,14 @@ int ss_flow_add_key(struct ss_flow *flow, int side, const struct splice_key *key
 	return err;
 }
 
-/* Under rcu_read_lock(). */
+/* Whether a flow that was found by `key` is to be believed: it is there, and the key still its own. */
+bool ss_flow_is(const struct ss_flow *flow, int side, const struct splice_key *key)
+{
+	const struct ss_node *node = &flow->node[side];
+
+	return !flow->dead && node->hashed && !memcmp(&node->key, key, sizeof(*key));
+}
+
 struct ss_flow *ss_table_find(struct ss_net *ssn, const struct splice_key *key, u8 *side)
 {
 	struct ss_node *node = rhashtable_lookup(&ssn->keys, key, key_params);
@@ -142,16 +187,44 @@ struct ss_flow *ss_table_find(struct ss_net *ssn, const struct splice_key *key, 
 	return container_of(node, struct ss_flow, node[node->side]);
 }
 
-/* Under rcu_read_lock(). */
-struct ss_flow *ss_table_find_id(struct ss_net *ssn, u64 id)
+struct ss_flow *ss_table_find_intent(struct ss_net *ssn, const struct sock *server)
 {
 	struct ss_flow *flow;
 
-	list_for_each_entry_rcu(flow, &ssn->flows, list) {
-		if (flow->id == id)
+	hlist_for_each_entry_rcu(flow, &ssn->intents[hash_ptr(server, SS_INTENT_BITS)], intent) {
+		if (READ_ONCE(flow->sk[SPLICE_SERVER]) == server)
 			return flow;
 	}
 	return NULL;
+}
+
+/* A flow by its number, with a reference. */
+struct ss_flow *ss_table_get(struct ss_net *ssn, u64 id)
+{
+	struct ss_flow *flow;
+
+	rcu_read_lock();
+	flow = xa_load(&ssn->flows, id);
+	if (flow && !ss_flow_get_maybe_dead(flow))
+		flow = NULL;
+	rcu_read_unlock();
+	return flow;
+}
+
+/* The first flow with this number or a higher one, with a reference. */
+struct ss_flow *ss_table_get_from(struct ss_net *ssn, u64 id)
+{
+	unsigned long at = id;
+	struct ss_flow *flow;
+
+	rcu_read_lock();
+	for (flow = xa_find(&ssn->flows, &at, ULONG_MAX, XA_PRESENT); flow;
+	     flow = xa_find_after(&ssn->flows, &at, ULONG_MAX, XA_PRESENT)) {
+		if (ss_flow_get_maybe_dead(flow))
+			break;
+	}
+	rcu_read_unlock();
+	return flow;
 }
 
 /* For whoever keeps it beyond the read section in which it was found. False: it is being freed. */
@@ -180,8 +253,8 @@ static void flow_free(struct rcu_head *rcu)
 	struct ss_flow *flow = container_of(rcu, struct ss_flow, rcu);
 
 	ss_flow_drop_sockets(flow);
-	dst_release(flow->dst[SPLICE_CLIENT]);
-	dst_release(flow->dst[SPLICE_SERVER]);
+	dst_release(flow->route[SPLICE_CLIENT].dst);
+	dst_release(flow->route[SPLICE_SERVER].dst);
 	kmem_cache_free(flow_cache, flow);
 	module_put(THIS_MODULE);
 }
@@ -192,45 +265,64 @@ void ss_flow_put(struct ss_flow *flow)
 		call_rcu(&flow->rcu, flow_free);
 }
 
-bool ss_flow_is_dead(struct ss_flow *flow)
+/* Under its lock. */
+static void kill(struct ss_flow *flow)
 {
-	return READ_ONCE(flow->dead);
+	int side;
+
+	WRITE_ONCE(flow->dead, true);
+	ss_queue_purge(flow);
+	for (side = 0; side < 2; side++) {
+		ss_flow_drop_key(flow, side);
+		ss_track_side_event(flow, side, SPLICE_ON_EXPIRE);
+	}
+}
+
+/* Behind its lock, once, by who has killed it. */
+static void bury(struct ss_flow *flow)
+{
+	xa_erase_bh(&flow->ssn->flows, flow->id);
+	leave(flow);
+	ss_flow_put(flow);
 }
 
 /* a) Whoever comes first sets `dead`; nobody who takes the lock later believes the flow.
  *    Nothing is queued any more either, so that the namespace's account of that is settled here.
  * b) Its keys lead nowhere: the next segments are the host's. Those that have found it already are in
  *    a read section and see `dead`.
- * c) It is out of the list, so neither sweep nor dump find it.
- * d) The table's reference goes. The worker may have the last one, and stops at `dead`.
+ * c) Its number leads nowhere, so neither sweep nor dump find it; nor does a SYN of its server's socket.
+ * d) The table's reference goes. The worker may have the last one, and stops at `dead`; the ears of
+ *    sockets have one each, until whoever ends a flow in TRANSIT has closed them.
  * e) Freed after a grace period: see flow_free().
  */
 void ss_flow_remove(struct ss_flow *flow)
 {
-	struct ss_net *ssn = flow->ssn;
-	int side;
-
 	spin_lock_bh(&flow->lock);
 	if (flow->dead) {
 		spin_unlock_bh(&flow->lock);
 		return;
 	}
-	WRITE_ONCE(flow->dead, true);
-	ss_queue_purge(flow);
-	for (side = 0; side < 2; side++) {
-		struct ss_node *node = &flow->node[side];
-
-		if (node->hashed)
-			rhashtable_remove_fast(&ssn->keys, &node->hash, key_params);
-		node->hashed = false;
-		ss_track_side_event(flow, side, SPLICE_ON_EXPIRE);
-	}
+	kill(flow);
 	spin_unlock_bh(&flow->lock);
+	bury(flow);
+}
 
-	spin_lock_bh(&ssn->lock);
-	list_del_rcu(&flow->list);
-	no_intent(flow);
-	ssn->count--;
-	spin_unlock_bh(&ssn->lock);
-	ss_flow_put(flow);
+/* The same for one that is an intent, and gives what has waited. False: it is spliced, or dead, by now,
+ * and nothing was done.
+ */
+bool ss_flow_remove_intent(struct ss_flow *flow, struct sk_buff_head *waiting)
+{
+	int side;
+
+	spin_lock_bh(&flow->lock);
+	if (flow->dead || flow->slot.phase != SPLICE_PHASE_FREE) {
+		spin_unlock_bh(&flow->lock);
+		return false;
+	}
+	for (side = 0; side < 2; side++)
+		ss_queue_take(flow, side, waiting);
+	kill(flow);
+	spin_unlock_bh(&flow->lock);
+	bury(flow);
+	return true;
 }

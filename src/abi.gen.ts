@@ -298,6 +298,7 @@ export const MODULE_COUNTER = {
   'no-route': 9,
   probes: 10,
   resets: 11,
+  policy: 12,
 } as const;
 export type ModuleCounter = keyof typeof MODULE_COUNTER;
 /** Names by value. */
@@ -314,6 +315,7 @@ export const MODULE_COUNTER_NAMES = [
   'no-route',
   'probes',
   'resets',
+  'policy',
 ] as const satisfies readonly ModuleCounter[];
 
 /** Counters of what happens on the way to an exit; each of the others is one. */
