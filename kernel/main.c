@@ -61,10 +61,12 @@ int ss_net_enable(struct ss_net *ssn)
 	if (err)
 		goto out;
 	err = ss_relay_register(ssn->net);
-	if (err)
+	if (err) {
 		ss_table_exit_net(ssn);
-	else
-		smp_store_release(&ssn->enabled, true);
+		goto out;
+	}
+	/* What it says is there: pairs with ss_net_is_enabled(). */
+	smp_store_release(&ssn->enabled, true);
 out:
 	mutex_unlock(&ssn->enabling);
 	return err;

@@ -84,8 +84,8 @@ static int may_write(struct ss_flow *flow, int side, const struct socket *to)
 
 	if (!flow->owes_write[side])
 		return 1;
-	/* In this order: what was written before the descriptor was closed is there. */
 	closed = file_count(flow->file[side]) == 1;
+	/* In this order: what was written before the descriptor was closed is there (pairs with fput()). */
 	smp_rmb();
 	if (before(READ_ONCE(tcp_sk(to->sk)->write_seq), flow->write_end[side]))
 		return closed ? -ECANCELED : 0;

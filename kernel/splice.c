@@ -262,7 +262,7 @@ static bool step(struct ss_flow *flow, void *buffer)
 	};
 	unsigned long pause;
 
-	/* Behind smp_store_release() in the sweep: the reason is there. */
+	/* The reason is there: pairs with the sweep. */
 	if (smp_load_acquire(&flow->doomed)) {
 		ss_teardown_abort(flow, flow->doom_reason);
 		return true;

@@ -75,6 +75,7 @@ int ss_net_enable(struct ss_net *ssn);					/* [P] */
 /* Until then there is no table to look into, and nothing to count with. */
 static inline bool ss_net_is_enabled(const struct ss_net *ssn)
 {
+	/* Pairs with ss_net_enable(). */
 	return smp_load_acquire(&ssn->enabled);
 }
 

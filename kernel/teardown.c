@@ -132,6 +132,7 @@ static void act(struct ss_flow *flow, enum vigil vigil, u32 reason)
 		break;
 	case DOOM:
 		flow->doom_reason = reason;
+		/* The reason first: pairs with step(). */
 		smp_store_release(&flow->doomed, true);
 		ss_splice_kick(flow);
 		break;
