@@ -226,7 +226,7 @@ await t.test(
     const proxy = await start();
     let over = false;
     const download = shell(
-      `curl -sS --fail --max-time 100 --limit-rate 12M -p -x http://${address.proxy4}:${proxy.port} http://v4only.lab/large | sha256sum`,
+      `curl -sS --fail --max-time 100 --limit-rate 6M -p -x http://${address.proxy4}:${proxy.port} http://v4only.lab/large | sha256sum`,
     ).finally(() => (over = true));
     await eventually(
       () => flows(proxy),

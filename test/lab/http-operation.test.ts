@@ -1,6 +1,5 @@
 // Operating splice-http: signals, configuration, metrics, health, purges by hand, workers.
 import t from 'tap';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually, patient } from '../support/children.js';
 import { ask, RawClient } from '../support/http-client.js';
 import { pattern, PatternCheck } from '../support/http-message.js';
@@ -236,17 +235,18 @@ for (const workers of [1, 2]) {
     t.equal((await ask(proxy.port, '/hello', { method: 'POST', body: pattern(1000) })).status, 200);
     for (let i = 0; i < 2 * workers; i++) await ask(proxy.port, '/hello');
 
+    const requests = 'symsplice_http_requests_total';
+    const counted = (seen: string, cache: string): number =>
+      metric(seen, requests, { cache, method: 'GET', status: '2xx' }) ?? 0;
+    // What was answered from an origin is counted a moment after the client has it.
     const text = await eventually(
       async () => (await admin(proxy, '/metrics')).text,
-      (seen) => metric(seen, 'symsplice_http_request_bytes_total') === 1000,
+      (seen) =>
+        metric(seen, 'symsplice_http_request_bytes_total') === 1000 &&
+        counted(seen, 'hit') + counted(seen, 'collapsed') >= 20 - workers &&
+        counted(seen, 'miss') >= 2,
       'the numbers do not come',
     );
-    const requests = 'symsplice_http_requests_total';
-    const answered = ['hit', 'collapsed'].map(
-      (cache) => metric(text, requests, { cache, method: 'GET', status: '2xx' }) ?? 0,
-    );
-    t.ok((answered[0] ?? 0) + (answered[1] ?? 0) >= 20 - workers, `${answered}`);
-    t.ok((metric(text, requests, { cache: 'miss', method: 'GET' }) ?? 0) >= 2);
     t.ok((metric(text, 'symsplice_http_cache_objects') ?? 0) >= 1);
     t.ok((metric(text, 'symsplice_http_origin_connections_total') ?? 0) >= 1);
     t.equal((await admin(proxy, '/health')).status, 200);
@@ -327,8 +327,9 @@ await test('limits: connections in all and of one client, requests of a connecti
     client.request('/fresh');
     t.equal((await client.answer()).status, 200);
   }
-  const fourth = await RawClient.connect(proxy.port);
-  t.equal((await fourth.rest()).bytes.length, 0, 'closed without a word');
+  // The reset may be here before it is known that the connection is.
+  const fourth = await RawClient.connect(proxy.port).catch(() => undefined);
+  t.equal((await fourth?.rest())?.bytes.length ?? 0, 0, 'closed without a word');
   t.equal((await ask(proxy.port, '/fresh', { from: '127.0.0.7' })).status, 200, 'another client');
   for (const client of clients) {
     client.request('/fresh');
@@ -352,6 +353,5 @@ await test('limits: connections in all and of one client, requests of a connecti
   long.request(`/fresh`, { fields: [['X', 'y'.repeat(3000)]] });
   t.equal((await long.answer()).status, 431);
   long.close();
-  await sleep(10);
   await proxy.child.stop();
 });

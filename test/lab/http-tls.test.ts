@@ -167,7 +167,8 @@ await t.test('TLS to origins', { timeout: patient(120_000) }, async (t) => {
     }
     t.equal(origin.count(`/${count}`), 2);
   }
-  t.ok(origin.connections < 3, 'connections are used again');
+  // One of four may be new for each POST: it is not sent on a connection that has rested for a while.
+  t.ok(origin.connections < 4, 'connections are used again');
   for (const how of ['end', 'cut', 'reset']) {
     // Node does not tell a proper end of TLS from a cut (RFC 9112 section 9.8): so neither is kept.
     for (let i = 0; i < 2; i++) {

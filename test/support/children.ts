@@ -89,6 +89,11 @@ export class Child {
     return Buffer.concat(this.#err).toString();
   }
 
+  /** Whole lines of stdout, then of stderr: the last one of either may be here in part. */
+  lines(): string[] {
+    return [this.stdout, this.stderr].flatMap((text) => text.split('\n').slice(0, -1));
+  }
+
   write(text: string): void {
     this.process.stdin?.write(text);
   }
@@ -111,7 +116,7 @@ export class Child {
     try {
       return await within(
         seen,
-        options.limitMs ?? 15_000,
+        options.limitMs ?? 60_000,
         () => `${this.name} did not print ${pattern}:\n${this.transcript()}`,
       );
     } finally {
@@ -173,7 +178,7 @@ export async function eventually<T>(
   look: () => T | Promise<T>,
   holds: (value: T) => boolean,
   what: string,
-  ms = 15_000,
+  ms = 30_000,
 ): Promise<T> {
   const limitMs = patient(ms);
   const started = performance.now();

@@ -83,10 +83,8 @@ export class HttpProxy {
   }
 
   log(): AccessLine[] {
-    return `${this.child.stdout}\n${this.child.stderr}`
-      .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as AccessLine);
+    const lines = this.child.lines().filter((line) => line.startsWith('{'));
+    return lines.map((line) => JSON.parse(line) as AccessLine);
   }
 
   /** Lines from number `from` on; waits for the first that `matches`. */

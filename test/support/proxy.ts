@@ -63,11 +63,8 @@ export class Proxy {
 
   /** The whole log lines so far; those that are not JSON, such as the greeting, are left out. */
   log(): LogLine[] {
-    // Behind the last line's end stands the beginning of one that is under way.
-    return [this.child.stdout, this.child.stderr]
-      .flatMap((text) => text.split('\n').slice(0, -1))
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as LogLine);
+    const lines = this.child.lines().filter((line) => line.startsWith('{'));
+    return lines.map((line) => JSON.parse(line) as LogLine);
   }
 
   /** The first log line from number `from` on that `matches`; waits for it. */
