@@ -18,10 +18,11 @@
  * Why not an embedded database: LMDB and SQLite are native dependencies whose transactions promise what a cache need not
  * have (durability of each write, isolation) and pay for it with a sync or a B-tree write per fill and per eviction. Their
  * rows would still have to be loaded to purge by prefix and tag, and for a lookup without a promise. An append of 300
- * bytes that many fills share is the least that can be written; what is ours is some 600 lines, with a crash test.
+ * bytes that many fills share is the least that can be written; what is ours in its place (segment-log.ts, record.ts,
+ * replay.ts, snapshot.ts, maintenance.ts) is some thousand lines, with tests that kill it.
  *
  * Why metas are in the log and not in the head of each file: one read gets meta and small body of a cold object, a 304
- * appends 300 bytes and touches no file, a body file begins with the body's first byte, and a million small objects are
+ * appends the meta (and the small body) and touches no file, a body file begins with the body's first byte, and a million small objects are
  * no inodes. Hot ones stand decoded in memory: a hit, a HEAD, a validation reads no disk (`peek`).
  *
  * What is promised: against kill -9 everything that a promise has reported, without a single sync. Against a loss of
