@@ -403,6 +403,8 @@ export interface ModuleSettings {
   portHigh: number;
   /** Every flow goes to the module as soon as it begins: what its peers send waits for that from the intent on. */
   atOnce: boolean;
+  /** Room for ends that wait to be heard of; those that find none are found later. **Default:** 4 MiB. */
+  eventBytes?: number;
 }
 
 /** What the kernel module says to anybody who asks. */

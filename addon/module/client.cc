@@ -15,7 +15,6 @@ namespace symsplice {
 namespace {
 
 constexpr size_t kBuffer = 64 * 1024;  // the kernel fills half of it with one part of a dump
-constexpr int kEventsRoom = 4 * 1024 * 1024;
 
 int OpenSocket() {
   const int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_GENERIC);
@@ -166,11 +165,10 @@ int ModuleClient::GetStats(ModuleStats* out) {
   });
 }
 
-int OpenModuleEvents(const ModuleFamily& family) {
+int OpenModuleEvents(const ModuleFamily& family, int room) {
   const int fd = OpenSocket();
   if (fd < 0) return fd;
-  // A burst of ends should find room; what does not is found by a look at all flows.
-  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &kEventsRoom, sizeof kEventsRoom);
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
   if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &family.events, sizeof family.events) <
       0) {
     const int error = errno;

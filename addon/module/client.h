@@ -56,9 +56,9 @@ class ModuleClient {
   std::vector<uint8_t> buffer_;
 };
 
-// The socket on which events come: ReadModuleEvents() until it is empty.
-// A descriptor, or a negative errno.
-int OpenModuleEvents(const ModuleFamily& family);
+// The socket on which events come, with room for so many bytes of those that wait. A descriptor, or a
+// negative errno.
+int OpenModuleEvents(const ModuleFamily& family, int room);
 // What has come. True: some were lost.
 bool ReadModuleEvents(int socket, const std::function<void(const ModuleEvent&)>& on_event);
 

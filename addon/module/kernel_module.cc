@@ -26,6 +26,9 @@ bool ReadSettings(const Napi::Object& object, ModuleSettings* out) {
     return true;
   };
   out->at_once = object.Get("atOnce").ToBoolean().Value();
+  if (const Napi::Value room = object.Get("eventBytes"); room.IsNumber()) {
+    out->event_bytes = room.As<Napi::Number>().Int32Value();
+  }
   return port("portLow", 1, &out->port_low) && port("portHigh", out->port_low, &out->port_high);
 }
 
@@ -89,7 +92,7 @@ void KernelModule::Init(Napi::Env env, Napi::Object exports) {
   exports.Set("moduleAbort", Napi::Function::New<AbortAll>(env, "moduleAbort"));
 }
 
-// new KernelModule({ portLow, portHigh, atOnce }, onReports)
+// new KernelModule({ portLow, portHigh, atOnce, eventBytes? }, onReports)
 KernelModule::KernelModule(const Napi::CallbackInfo& info) : Napi::ObjectWrap<KernelModule>(info) {
   Napi::Env env = info.Env();
   ModuleSettings settings;

@@ -32,6 +32,8 @@ struct ModuleSettings {
   uint16_t port_low = 0;
   uint16_t port_high = 0;
   bool at_once = false;  // flows do not begin in the pump
+  // A burst of ends should find room; what does not is found by a look at all flows.
+  int event_bytes = 4 * 1024 * 1024;
 };
 
 class ModuleTable : public FlowTable {

@@ -48,7 +48,7 @@ ModuleTable::Failure ModuleTable::Start() {
   }
   if (const int error = commands_.Open(); error != 0) return {error, "netlink"};
   if (const int error = looks_.Open(); error != 0) return {error, "netlink"};
-  const int events = OpenModuleEvents(commands_.family());
+  const int events = OpenModuleEvents(commands_.family(), settings_.event_bytes);
   if (events < 0) return {-events, "netlink"};
   if (const int error = FindLeft(); error != 0) {
     close(events);

@@ -58,7 +58,7 @@ export function flowsTable(rows: readonly Row[], withPid: boolean): string {
   );
 }
 
-/** The client's side and the server's; what is not carried by the packet backend has none. */
+/** The client's side and the server's; what is carried by neither packet nor module backend has none. */
 function sidesOf({ sides }: Row): string {
   return sides === undefined ? '-' : `${sides.client}/${sides.server}`;
 }

@@ -31,14 +31,14 @@ function packetLines(packet: PacketSnapshot): Line[] {
 }
 
 function moduleLines(module: ModuleSnapshot): Line[] {
-  const { queued = 0, gates = 0, pumped = 0 } = module.more;
+  const { releases = 0, queued = 0, gates = 0, pumped = 0 } = module.more;
   return [
     ['module', flowsOf(module)],
     ['room', roomOf(module)],
     ['segments', segmentsOf(module)],
     [
       'going over',
-      `${queued} segments queued, ${gates} gates shut, ${module.more['gates-opened'] ?? 0} in vain, ${humanBytes(pumped)} pumped`,
+      `${releases} have, ${queued} segments queued, ${gates} gates shut, ${module.more['gates-opened'] ?? 0} in vain, ${humanBytes(pumped)} pumped`,
     ],
   ];
 }

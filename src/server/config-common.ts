@@ -38,11 +38,11 @@ export interface RelayConfig {
 }
 
 export interface PacketConfig {
-  /** A flow goes over to the packet backend when it has moved so many bytes, */
+  /** A flow goes over to the packet or module backend when it has moved so many bytes, */
   readonly packetAfterBytes: number;
   /** or is so many milliseconds old, whichever is first. */
   readonly packetAfterTime: number;
-  /** First and last source port of connections to targets, with the packet backend. */
+  /** First and last source port of connections to targets, with the packet and module backends. */
   readonly sourcePorts: readonly [low: number, high: number] | 'auto';
   /** Flows that the packet backend has room for. */
   readonly maxFlows: number;
@@ -95,7 +95,7 @@ export const BACKEND_SETTING = {
 
 export const PREFER_SETTING = {
   argument: 'NAME',
-  help: 'Who repairs losses, where backend auto can choose: end-to-end (packet), split (splice), or auto, by the flow.',
+  help: 'Who repairs losses, where backend auto can choose: end-to-end (packet, module), split (splice), or auto, by the flow.',
   schema: valueOf((value) => parseWord(value, PREFERENCES)),
   initial: 'auto',
   initialText: 'auto',
@@ -166,7 +166,7 @@ export const PACKET_SETTINGS: SettingTable<PacketConfig> = {
   packetAfterBytes: {
     group: 'Packet backend',
     argument: 'N',
-    help: 'A flow goes over to the packet backend when it has moved so many bytes: short ones never pay for it.',
+    help: 'A flow goes over to the packet or module backend when it has moved so many bytes: short ones never pay for it.',
     schema: valueOf((value) => parseCount(value, 0, Number.MAX_SAFE_INTEGER)),
     initial: 65_536,
     initialText: '65536',
