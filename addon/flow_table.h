@@ -28,6 +28,7 @@ enum TableAnswer : int {
   kControlFailed = 103,
   kModuleFailed = 104,
   kOtherNamespace = 105,
+  kModuleGone = 106,
 };
 
 // How far a flow has come on its way from the pump to the table, for JavaScript.

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -16,6 +17,8 @@ namespace {
 // In the abstract namespace, which belongs to the network namespace, as filters and routes do; the
 // kernel gives it back when the process dies, however it dies.
 constexpr std::string_view kRight("\0symsplice.packet", 17);
+
+std::atomic<bool> here{false};
 
 socklen_t RightName(sockaddr_un* out) {
   *out = sockaddr_un{};
@@ -35,18 +38,24 @@ int Right::Take(const char** syscall) {
   *syscall = "bind";
   if (bind(socket_, reinterpret_cast<sockaddr*>(&name), length) < 0) {
     const int error = errno;
-    GiveBack();
+    close(socket_);
+    socket_ = -1;
     return error;
   }
   // A connection only tells whose it is: see ForgetAskers().
   listen(socket_, SOMAXCONN);
+  here = true;
   return 0;
 }
 
 void Right::GiveBack() {
-  if (socket_ >= 0) close(socket_);
+  if (socket_ < 0) return;
+  here = false;
+  close(socket_);
   socket_ = -1;
 }
+
+bool Right::IsHere() { return here; }
 
 void Right::ForgetAskers() const {
   for (int fd; (fd = accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) close(fd);

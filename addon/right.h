@@ -22,6 +22,8 @@ class Right {
 
   // Who has it, for people; "another process" when it lies in another process namespace.
   static std::string Holder();
+  // This process has it.
+  static bool IsHere();
 
  private:
   int socket_ = -1;

@@ -129,6 +129,8 @@ export const PACKET_ANSWERS_NATIVE = {
   MODULE_FAILED: 104,
   /** A connection of another network namespace than the one the module was asked in. */
   OTHER_NAMESPACE: 105,
+  /** The kernel module was unloaded; one that is loaded now has not been found yet, or is of another version. */
+  MODULE_GONE: 106,
 } as const;
 
 /** Stages splice to teardown of the `splice` backend: threads that move bytes by splice(2). */
@@ -403,6 +405,8 @@ export interface ModuleSettings {
   portHigh: number;
   /** Every flow goes to the module as soon as it begins: what its peers send waits for that from the intent on. */
   atOnce: boolean;
+  /** Where the packet backend may have left flows, of whose source ports this keeps clear: see PacketSettings. */
+  pinDirectory: string;
   /** Room for ends that wait to be heard of; those that find none are found later. **Default:** 4 MiB. */
   eventBytes?: number;
 }
@@ -449,6 +453,11 @@ export interface KernelModule extends KernelFlows {
   /** @throws an {@link ErrnoException} */
   stats(): ModuleStats;
   usage(): ModuleUsage;
+  /**
+   * ABI version of the module that is loaded, as of the latest look, which is about a second old at most; 0: none is. One of
+   * this version is used, also when it was unloaded in between; no flow goes over else.
+   */
+  abi(): number;
   /** Takes this handle off; with `keep`, flows go on in the kernel: returns how many. */
   close(keep: boolean): number;
 }

@@ -48,21 +48,50 @@ ModuleClient::~ModuleClient() {
   if (socket_ >= 0) close(socket_);
 }
 
-int ModuleClient::Open() {
+int ModuleClient::Connect() {
+  if (socket_ >= 0) return 0;
   socket_ = OpenSocket();
   if (socket_ < 0) return -socket_;
   buffer_.resize(kBuffer);
+  return 0;
+}
+
+int ModuleClient::Take(const ModuleFamily& family) {
+  if (family.id == 0 || family.events == 0) return EBADMSG;
+  family_ = family.id;
+  events_ = family.events;
+  return 0;
+}
+
+int ModuleClient::Open() {
+  if (const int error = Connect(); error != 0) return error;
   NetlinkRequest request(GENL_ID_CTRL, 0, CTRL_CMD_GETFAMILY, 1);
   request.PutText(CTRL_ATTR_FAMILY_NAME, SYMSPLICE_GENL_NAME);
-  const int error = Ask(&request, [this](const NetlinkMessage& message) {
-    family_ = DecodeFamily(message.Attributes());
+  ModuleFamily family;
+  const int error = Ask(&request, [&family](const NetlinkMessage& message) {
+    family = DecodeFamily(message.Attributes());
+  });
+  return error != 0 ? error : Take(family);
+}
+
+// By a list of all families: one that is asked for by its name is loaded.
+int ModuleClient::Find() {
+  if (const int error = Connect(); error != 0) return error;
+  NetlinkRequest request(GENL_ID_CTRL, NLM_F_DUMP, CTRL_CMD_GETFAMILY, 1);
+  ModuleFamily family;
+  bool found = false;
+  const int error = Ask(&request, [&](const NetlinkMessage& message) {
+    const ModuleFamily each = DecodeFamily(message.Attributes());
+    if (!each.ours) return;
+    family = each;
+    found = true;
   });
   if (error != 0) return error;
-  return family_.id != 0 && family_.events != 0 ? 0 : EBADMSG;
+  return found ? Take(family) : ENOENT;
 }
 
 NetlinkRequest ModuleClient::Request(uint8_t command, uint16_t flags) const {
-  return {family_.id, flags, command, SYMSPLICE_GENL_VERSION};
+  return {family_, flags, command, SYMSPLICE_GENL_VERSION};
 }
 
 // A request with NLM_F_ACK ends with an acknowledgement, a dump with NLMSG_DONE, any other with the
@@ -165,17 +194,21 @@ int ModuleClient::GetStats(ModuleStats* out) {
   });
 }
 
-int OpenModuleEvents(const ModuleFamily& family, int room) {
+int OpenModuleEvents(uint32_t group, int room) {
   const int fd = OpenSocket();
   if (fd < 0) return fd;
   setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
-  if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &family.events, sizeof family.events) <
-      0) {
-    const int error = errno;
+  if (const int error = JoinModuleEvents(fd, group); error != 0) {
     close(fd);
     return -error;
   }
   return fd;
+}
+
+int JoinModuleEvents(int socket, uint32_t group) {
+  const int failed =
+      setsockopt(socket, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group);
+  return failed < 0 ? errno : 0;
 }
 
 bool ReadModuleEvents(int socket, const std::function<void(const ModuleEvent&)>& on_event) {

@@ -3,10 +3,12 @@
 // symsplice.h has the manual of each). Any thread: a lock lets one ask at a time. The kernel answers
 // within send(2), so nobody waits here.
 //
-// Functions return 0 or a positive errno. ENOENT of Open(): the module is not loaded. EBADMSG:
-// the kernel answered what this version does not understand.
+// Functions return 0 or a positive errno. ENOENT of Open() and Find(), and of GetStats(), which asks
+// for nothing that may be missing: the module is not loaded, or was loaded anew, which Find() says.
+// EBADMSG: the kernel answered what this version does not understand.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -25,7 +27,10 @@ class ModuleClient {
 
   // Finds the family. Where the module is installed, the kernel loads it for the question.
   int Open();
-  const ModuleFamily& family() const { return family_; }
+  // The same, also for the second time, without having the kernel load anything: whoever unloads a
+  // module means it.
+  int Find();
+  uint32_t events() const { return events_; }
 
   int Init(int listener);
   // `out` is set when 0 is returned; a refusal is an answer, too.
@@ -44,6 +49,8 @@ class ModuleClient {
  private:
   using OnMessage = std::function<void(const NetlinkMessage&)>;
 
+  int Connect();
+  int Take(const ModuleFamily& family);
   // Sends, and takes in all that belongs to the answer.
   int Ask(NetlinkRequest* request, const OnMessage& on_message);
   int AskForAnswer(NetlinkRequest* request, ModuleAnswer* out);
@@ -52,13 +59,18 @@ class ModuleClient {
   std::mutex mutex_;  // guards everything below
   int socket_ = -1;
   uint32_t sequence_ = 0;
-  ModuleFamily family_;  // constant once opened
   std::vector<uint8_t> buffer_;
+
+  // The family's numbers, which it gets when the module is loaded. Not guarded.
+  std::atomic<uint16_t> family_{0};
+  std::atomic<uint32_t> events_{0};
 };
 
-// The socket on which events come, with room for so many bytes of those that wait. A descriptor, or a
-// negative errno.
-int OpenModuleEvents(const ModuleFamily& family, int room);
+// The socket on which events of `group` come, with room for so many bytes of those that wait. A
+// descriptor, or a negative errno.
+int OpenModuleEvents(uint32_t group, int room);
+// Those of the module that was loaded since, too. 0, or a positive errno.
+int JoinModuleEvents(int socket, uint32_t group);
 // What has come. True: some were lost.
 bool ReadModuleEvents(int socket, const std::function<void(const ModuleEvent&)>& on_event);
 

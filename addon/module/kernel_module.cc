@@ -29,6 +29,9 @@ bool ReadSettings(const Napi::Object& object, ModuleSettings* out) {
   if (const Napi::Value room = object.Get("eventBytes"); room.IsNumber()) {
     out->event_bytes = room.As<Napi::Number>().Int32Value();
   }
+  if (const Napi::Value pins = object.Get("pinDirectory"); pins.IsString()) {
+    out->pin_parent = pins.As<Napi::String>().Utf8Value();
+  }
   return port("portLow", 1, &out->port_low) && port("portHigh", out->port_low, &out->port_high);
 }
 
@@ -83,6 +86,7 @@ void KernelModule::Init(Napi::Env env, Napi::Object exports) {
                                               InstanceMethod<&KernelModule::End>("end"),
                                               InstanceMethod<&KernelModule::Stats>("stats"),
                                               InstanceMethod<&KernelModule::Usage>("usage"),
+                                              InstanceMethod<&KernelModule::Abi>("abi"),
                                               InstanceMethod<&KernelModule::SourcePort>("sourcePort"),
                                               InstanceMethod<&KernelModule::Intend>("intend"),
                                               InstanceMethod<&KernelModule::Socket>("socket"),
@@ -92,7 +96,7 @@ void KernelModule::Init(Napi::Env env, Napi::Object exports) {
   exports.Set("moduleAbort", Napi::Function::New<AbortAll>(env, "moduleAbort"));
 }
 
-// new KernelModule({ portLow, portHigh, atOnce, eventBytes? }, onReports)
+// new KernelModule({ portLow, portHigh, atOnce, pinDirectory, eventBytes? }, onReports)
 KernelModule::KernelModule(const Napi::CallbackInfo& info) : Napi::ObjectWrap<KernelModule>(info) {
   Napi::Env env = info.Env();
   ModuleSettings settings;
@@ -189,6 +193,12 @@ Napi::Value KernelModule::Usage(const Napi::CallbackInfo& info) {
   out.Set("ports", static_cast<double>(usage.ports));
   out.Set("refused", static_cast<double>(usage.refused));
   return out;
+}
+
+// abi() -> number
+Napi::Value KernelModule::Abi(const Napi::CallbackInfo& info) {
+  if (!IsOpen(info.Env(), table_.get())) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), table_->abi());
 }
 
 Napi::Value KernelModule::SourcePort(const Napi::CallbackInfo& info) {

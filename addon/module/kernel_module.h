@@ -31,6 +31,7 @@ class KernelModule : public Napi::ObjectWrap<KernelModule> {
   Napi::Value End(const Napi::CallbackInfo& info);
   Napi::Value Stats(const Napi::CallbackInfo& info);
   Napi::Value Usage(const Napi::CallbackInfo& info);
+  Napi::Value Abi(const Napi::CallbackInfo& info);
   Napi::Value SourcePort(const Napi::CallbackInfo& info);
   Napi::Value Intend(const Napi::CallbackInfo& info);
   Napi::Value Socket(const Napi::CallbackInfo& info);

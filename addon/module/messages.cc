@@ -38,6 +38,9 @@ ModuleFamily DecodeFamily(NetlinkAttributes attributes) {
   NetlinkAttribute attribute;
   while (attributes.Next(&attribute)) {
     if (attribute.type == CTRL_ATTR_FAMILY_ID) family.id = attribute.U16();
+    if (attribute.type == CTRL_ATTR_FAMILY_NAME) {
+      family.ours = attribute.Text() == SYMSPLICE_GENL_NAME;
+    }
     if (attribute.type != CTRL_ATTR_MCAST_GROUPS) continue;
     NetlinkAttributes groups(attribute.value);
     for (NetlinkAttribute group; groups.Next(&group);) {

@@ -12,6 +12,7 @@
 namespace symsplice {
 
 struct ModuleFamily {
+  bool ours = false;     // by its name
   uint16_t id = 0;       // 0: the answer names none
   uint32_t events = 0;   // number of the multicast group
 };

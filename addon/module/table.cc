@@ -30,6 +30,7 @@ bool HasFin(const splice_flow_slot& flow) {
 int AnswerOf(int error) {
   switch (error) {
     case EXDEV: return kOtherNamespace;
+    case ENOENT: return kModuleGone;
     // TCP by its addresses, and none to the kernel's TCP.
     case EPROTOTYPE: return SPLICE_ANSWER_MPTCP;
     default: return kModuleFailed;
@@ -266,21 +267,52 @@ void ModuleTable::Reconcile() {
   }
 }
 
-void ModuleTable::Tick() {
+bool ModuleTable::Tick() {
   right_.ForgetAskers();
+  LookAtLeftPorts();
   ModuleStats stats;
+  const int error = looks_.GetStats(&stats);
+  if (error == ENOENT || abi_ != SPLICE_ABI_VERSION) return false;
   bool look = false;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (flows_.empty()) return;
-    if (looks_.GetStats(&stats) == 0 && stats.counters.size() > SPLICE_COUNT_EVENT_LOST) {
+    if (error == 0 && stats.counters.size() > SPLICE_COUNT_EVENT_LOST) {
       const uint64_t lost = stats.counters[SPLICE_COUNT_EVENT_LOST];
       look = lost != lost_;
       lost_ = lost;
     }
-    look = look || doubtful_;
+    look = (look || doubtful_) && !flows_.empty();
   }
   if (look) Reconcile();
+  return true;
+}
+
+// A flow holds the module: those that are left here ended unheard.
+void ModuleTable::Gone() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  abi_ = 0;
+  std::vector<uint64_t> known;
+  for (const auto& [flow, record] : flows_) known.push_back(flow);
+  constexpr uint64_t kUnknown[] = {0, 0};
+  for (const uint64_t flow : known) Finish(flow, SPLICE_CLOSE_ERROR, kUnknown);
+  doubtful_ = false;
+}
+
+// Flows are counted from 1 again: nobody may begin one before Gone() has forgotten the old ones, so
+// commands follow last.
+void ModuleTable::Return(int events) {
+  ModuleStats stats;
+  if (looks_.Find() != 0 || looks_.GetStats(&stats) != 0) return;
+  if (stats.abi != SPLICE_ABI_VERSION) {
+    abi_ = stats.abi;
+    return;
+  }
+  if (JoinModuleEvents(events, looks_.events()) != 0 || commands_.Find() != 0) return;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    lost_ = 0;
+  }
+  abi_ = stats.abi;
 }
 
 }  // namespace symsplice

@@ -7,9 +7,13 @@
 // Nothing else depends on events. A flow is known here before its end can be told: SPLICE is asked
 // under the lock, and whoever reads events takes it.
 //
+// The module can be unloaded only while it has no flow, which may be any time. Whoever asks it for
+// something is refused then; the thread that watches finds it when it comes back, as another family.
+//
 // Any thread. One lock guards all; only looks at flows for people are taken without.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -18,6 +22,7 @@
 #include <vector>
 
 #include "flow_table.h"
+#include "left_ports.h"
 #include "module/client.h"
 #include "module/view.h"
 #include "packet/ports.h"
@@ -32,6 +37,7 @@ struct ModuleSettings {
   uint16_t port_low = 0;
   uint16_t port_high = 0;
   bool at_once = false;  // flows do not begin in the pump
+  std::string pin_parent = {};  // where packets may have left flows: see packet/pins.h
   // A burst of ends should find room; what does not is found by a look at all flows.
   int event_bytes = 4 * 1024 * 1024;
 };
@@ -88,13 +94,20 @@ class ModuleTable : public FlowTable {
   };
   Usage GetUsage();
   int GetStats(ModuleStats* out) { return looks_.GetStats(out); }
+  // Of the module that is loaded; 0: none is. Only one of ours is used.
+  uint32_t abi() const { return abi_; }
 
   // For the thread that watches.
   void OnEvent(const ModuleEvent& event);
   // Events were lost: finds the flows that have ended.
   void Reconcile();
-  // About once a second: the module counts events that it had no memory for.
-  void Tick();
+  // About once a second: the module counts events that it had no memory for. False: it is not
+  // loaded, or was loaded anew.
+  bool Tick();
+  // It has been unloaded, and all that it said before was heard.
+  void Gone();
+  // Uses it again if it is loaded; its events come to `events` then.
+  void Return(int events);
 
   static uint64_t NowMs();
 
@@ -113,6 +126,7 @@ class ModuleTable : public FlowTable {
   explicit ModuleTable(const ModuleSettings& settings);
   Failure Start();
   int FindLeft();
+  void LookAtLeftPorts();
 
   // Under the lock, both.
   uint64_t Find(uint32_t owner, uint64_t id) const;
@@ -128,9 +142,11 @@ class ModuleTable : public FlowTable {
   ModuleClient looks_;    // long answers do not keep commands waiting
   ModuleView view_{&looks_};
   std::unique_ptr<ModuleWatch> watch_;
+  std::atomic<uint32_t> abi_{SPLICE_ABI_VERSION};
 
   std::mutex mutex_;  // guards everything below
   SourcePorts ports_;
+  LeftPorts left_ports_;
   std::unordered_map<uint64_t, Record> flows_;  // by the module's numbers
   uint32_t next_owner_ = 1;
   std::unordered_map<uint32_t, Owner> owners_;

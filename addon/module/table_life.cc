@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "module/table.h"
 #include "module/watch.h"
@@ -48,7 +49,12 @@ ModuleTable::Failure ModuleTable::Start() {
   }
   if (const int error = commands_.Open(); error != 0) return {error, "netlink"};
   if (const int error = looks_.Open(); error != 0) return {error, "netlink"};
-  const int events = OpenModuleEvents(commands_.family(), settings_.event_bytes);
+  std::vector<splice_key> left;
+  if (const BpfResult failure = FindPacketFlows(settings_.pin_parent, &left)) {
+    return {failure->error, failure->syscall};
+  }
+  left_ports_.Set(std::move(left), &ports_);
+  const int events = OpenModuleEvents(commands_.events(), settings_.event_bytes);
   if (events < 0) return {-events, "netlink"};
   if (const int error = FindLeft(); error != 0) {
     close(events);
@@ -57,6 +63,18 @@ ModuleTable::Failure ModuleTable::Start() {
   watch_ = std::make_unique<ModuleWatch>(this);
   if (const int error = watch_->Start(events); error != 0) return {error, "clone"};
   return {};
+}
+
+// Nobody looks after packets' flows meanwhile: they go when their ends say so, and else stay.
+void ModuleTable::LookAtLeftPorts() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!left_ports_.Due(NowMs())) return;
+  }
+  std::vector<splice_key> left;
+  if (FindPacketFlows(settings_.pin_parent, &left)) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  left_ports_.Set(std::move(left), &ports_);
 }
 
 // Flows of the process that was here before. No lock: nobody else knows the table yet.

@@ -37,17 +37,26 @@ ModuleWatch::~ModuleWatch() {
   if (wake_ >= 0) close(wake_);
 }
 
+bool ModuleWatch::Read() {
+  return ReadModuleEvents(events_, [this](const ModuleEvent& event) { table_->OnEvent(event); });
+}
+
+// What the module said last lies here since before it was unloaded.
+void ModuleWatch::Search() {
+  Read();
+  table_->Gone();
+  table_->Return(events_);
+}
+
 void ModuleWatch::Run() {
   uint64_t next_tick = ModuleTable::NowMs() + kTickMs;
   while (!stopping_) {
     const uint64_t now = ModuleTable::NowMs();
     pollfd waiting[] = {{events_, POLLIN, 0}, {wake_, POLLIN, 0}};
     poll(waiting, 2, next_tick > now ? static_cast<int>(next_tick - now) : 0);
-    const bool lost =
-        ReadModuleEvents(events_, [this](const ModuleEvent& event) { table_->OnEvent(event); });
-    if (lost) table_->Reconcile();
+    if (Read()) table_->Reconcile();
     if (ModuleTable::NowMs() >= next_tick) {
-      table_->Tick();
+      if (!table_->Tick()) Search();
       next_tick = ModuleTable::NowMs() + kTickMs;
     }
   }

@@ -22,6 +22,9 @@ class ModuleWatch {
 
  private:
   void Run();
+  // True: some were lost.
+  bool Read();
+  void Search();
 
   ModuleTable* table_;
   int events_ = -1;

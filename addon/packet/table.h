@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "flow_table.h"
+#include "left_ports.h"
 #include "packet/keys.h"
 #include "packet/plane.h"
 #include "packet/ports.h"
@@ -161,6 +162,7 @@ class PacketTable : public FlowTable {
   BpfResult Start(std::span<const uint8_t> bytes);
   void FindLeft();
   void HoldForeignPorts();
+  void LookAtLeftPorts();
   uint32_t Shut(bool keep);
 
   // Under the lock, all of these.
@@ -200,6 +202,7 @@ class PacketTable : public FlowTable {
   size_t swept_ = 0;              // where in live_ the sweep goes on
   std::vector<ForeignPlane> foreign_;
   std::vector<splice_key> foreign_ports_;  // held for its flows
+  LeftPorts left_ports_;                   // of flows in the kernel module
   uint64_t foreign_due_ms_ = 0;
   uint64_t foreign_idle_ms_ = 0;
   uint32_t next_owner_ = 1;

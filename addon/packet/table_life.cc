@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include "packet/janitor.h"
 #include "packet/pins.h"
@@ -18,6 +19,7 @@ namespace {
 struct Registry {
   std::mutex mutex;
   std::weak_ptr<PacketTable> table;
+  BpfResult failure;  // of the latest try that was not too late
 };
 
 Registry& TheRegistry() {
@@ -49,8 +51,12 @@ BpfResult PacketTable::Open(std::span<const uint8_t> bytes, const PacketSettings
   std::lock_guard<std::mutex> lock(registry.mutex);
   std::shared_ptr<PacketTable> table = registry.table.lock();
   if (table == nullptr || table->handles_ == 0) {
+    // Another engine of the process has tried before, and carries its flows otherwise since: why it
+    // did not get the packets holds for all.
+    if (registry.failure && Right::IsHere()) return registry.failure;
     table.reset(new PacketTable(settings));
-    if (BpfResult failure = table->Start(bytes)) return failure;
+    registry.failure = table->Start(bytes);
+    if (registry.failure) return registry.failure;
     registry.table = table;
   }
   table->handles_++;
@@ -76,6 +82,11 @@ BpfResult PacketTable::Start(std::span<const uint8_t> bytes) {
   RemoveStalePins(settings_.pin_parent, priorities);
   if (plane_->adopted()) FindLeft();
   HoldForeignPorts();
+  std::vector<splice_key> left;
+  if (const int error = FindModuleFlows(&left); error != 0) {
+    return SystemFailure("cannot see which source ports flows of symsplice.ko have", error, "netlink");
+  }
+  left_ports_.Set(std::move(left), &ports_);
   janitor_ = std::make_unique<Janitor>(this);
   if (const int error = janitor_->Start(plane_->events()); error != 0) {
     return SystemFailure("cannot start the janitor", error, "clone");

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "packet/raw_segment.h"
 #include "packet/table.h"
@@ -49,8 +50,21 @@ void PacketTable::OnEvent(const splice_packet_event& event) {
   Finish(event.slot, static_cast<int>(event.reason), NowMs());
 }
 
+// Flows of the kernel module, which looks after them by itself.
+void PacketTable::LookAtLeftPorts() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!left_ports_.Due(NowMs())) return;
+  }
+  std::vector<splice_key> left;
+  if (FindModuleFlows(&left) != 0) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  left_ports_.Set(std::move(left), &ports_);
+}
+
 void PacketTable::Sweep() {
   right_.ForgetAskers();
+  LookAtLeftPorts();
   std::lock_guard<std::mutex> lock(mutex_);
   const uint64_t now = NowMs();
   // Backwards: a slot that is freed is replaced by the last one, which was looked at already.

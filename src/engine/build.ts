@@ -5,8 +5,8 @@ import type { Backend, BackendCapability, BackendName } from './backend.js';
 import { CopyBackend } from './copy-backend.js';
 import { errnoOf, syscallOf } from './errno-of.js';
 import { makeRelay } from './kernel-backend.js';
-import { ModuleBackend } from './module-backend.js';
-import { MODULE_MACHINE, type ModulePlaneParts } from './module-plane.js';
+import { ModuleBackend, type ModuleParts } from './module-backend.js';
+import { MODULE_MACHINE } from './module-plane.js';
 import { isLoaded } from './module-status.js';
 import { PacketBackend } from './packet-backend.js';
 import type { Preference } from './options.js';
@@ -41,7 +41,11 @@ export async function buildBackends(asked: BackendName | 'auto', settings: Build
   const module =
     status === undefined
       ? unavailable('module', notTaken(asked, packet))
-      : addModule(backends, settings, { ...MODULE_MACHINE, status: () => status });
+      : addModule(backends, settings, {
+          plane: { ...MODULE_MACHINE, status: () => status },
+          better: asked === 'auto' ? [{ backend: 'packet', reason: packet.reason }] : [],
+          relay: makeRelay,
+        });
   const capabilities: BackendCapability[] = [packet, module];
   backends.set('splice', new SpliceBackend(settings.relay, packet.available || module.available));
   capabilities.push({ backend: 'splice', available: true, reason: 'splice(2) in native threads, needs no privilege' });
@@ -83,10 +87,10 @@ function addPacket(backends: Map<BackendName, Backend>, settings: BuildSettings)
 function addModule(
   backends: Map<BackendName, Backend>,
   { relay, packet }: BuildSettings,
-  plane: ModulePlaneParts,
+  parts: ModuleParts,
 ): BackendCapability {
   try {
-    backends.set('module', new ModuleBackend(relay, packet, { plane, relay: makeRelay }));
+    backends.set('module', new ModuleBackend(relay, packet, parts));
     return { backend: 'module', available: true, reason: 'a kernel module rewrites and sends on segments' };
   } catch (cause) {
     return unavailable('module', cause instanceof Error ? cause.message : String(cause), cause);

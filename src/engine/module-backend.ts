@@ -4,7 +4,7 @@
  * module is addon/module/.
  */
 import type { Relay, RelaySettings } from '../native.js';
-import type { Handover } from './backend.js';
+import type { Handover, Refusal } from './backend.js';
 import { peekDescriptor } from './endpoint.js';
 import { KernelBackend, makeRelay } from './kernel-backend.js';
 import { ModulePlane, type ModuleChoice, type ModulePlaneParts } from './module-plane.js';
@@ -13,6 +13,8 @@ import { Carriages } from './packet-words.js';
 /** Tests give their own. */
 export interface ModuleParts {
   readonly plane?: ModulePlaneParts;
+  /** Why the machine has no better backend, where one was asked for. **Default:** none was. */
+  readonly better?: readonly Refusal[];
   relay(settings: RelaySettings, onReports: (words: Float64Array) => void): Relay;
 }
 
@@ -24,7 +26,7 @@ export class ModuleBackend extends KernelBackend<ModulePlane> {
     super({
       settings,
       choice,
-      carriages: new Carriages('module', choice, settings.kernelPatient),
+      carriages: new Carriages('module', choice, settings.kernelPatient, parts.better),
       plane: (onReports) => ModulePlane.open(choice, onReports, parts.plane),
       relay: parts.relay,
     });

@@ -4,7 +4,7 @@
  */
 import { PACKET_ANSWER_NAMES, type PacketAnswer } from '../abi.gen.js';
 import { PACKET_ANSWERS_NATIVE, PACKET_STATUS } from '../native.js';
-import type { Carriage } from './backend.js';
+import type { Carriage, Refusal } from './backend.js';
 import type { PacketChoice } from './packet-options.js';
 
 /** Backends whose flows begin as those of splice. */
@@ -37,6 +37,7 @@ const NATIVE_ANSWERS: Record<keyof typeof PACKET_ANSWERS_NATIVE, string> = {
   CONTROL_FAILED: 'the kernel refused to run program control: the process lacks memory or a privilege',
   MODULE_FAILED: 'the kernel module could not be asked: memory or a privilege is lacking, or it is of another version',
   OTHER_NAMESPACE: 'a connection of another network namespace',
+  MODULE_GONE: 'symsplice.ko was unloaded, or replaced by another version, since the server started',
 };
 
 /** Answers that mean something else to who loads the module. */
@@ -59,17 +60,21 @@ export function wordsOf(answer: number, backend: KernelBackendName = 'packet'): 
 /** What carries a flow of such a backend, by its status and latest answer: each object is made once and shared. */
 export class Carriages {
   readonly #backend: KernelBackendName;
+  readonly #better: readonly Refusal[];
   readonly #young: Carriage;
   readonly #installed: Carriage;
   readonly #refused = new Map<number, Carriage>();
 
+  /** `better`: backends that would have come first, and why the machine has them not. */
   constructor(
     backend: KernelBackendName,
     { afterBytes, afterMs }: Pick<PacketChoice, 'afterBytes' | 'afterMs'>,
     patient = false,
+    better: readonly Refusal[] = [],
   ) {
     this.#backend = backend;
-    this.#installed = Object.freeze({ backend, refusals: Object.freeze([]) });
+    this.#better = better;
+    this.#installed = Object.freeze({ backend, refusals: Object.freeze([...better]) });
     const when = [
       ...(Number.isFinite(afterBytes) ? [`after ${afterBytes} bytes`] : []),
       ...(Number.isFinite(afterMs) ? [`when it is ${afterMs} ms old`] : []),
@@ -98,7 +103,7 @@ export class Carriages {
 
   /** The relay of such a backend is the splice backend's until a flow goes over. */
   #bySplice(reason: string): Carriage {
-    const refusals = Object.freeze([Object.freeze({ backend: this.#backend, reason })]);
+    const refusals = Object.freeze([...this.#better, Object.freeze({ backend: this.#backend, reason })]);
     return Object.freeze({ backend: 'splice', refusals });
   }
 }

@@ -34,7 +34,7 @@ import { kindsOf, listenersOf, type ListenerKind } from './http-listeners.js';
 import { makeSite, watchUsers, type HttpSite } from './http-site.js';
 import { Listeners, localAddress } from './listeners.js';
 import type { Logger } from './logging.js';
-import { kernelSnapshots, packetOptions, tellOfPlane } from './packet-server.js';
+import { ModuleNews, kernelSnapshots, packetOptions, tellOfPlane } from './packet-server.js';
 import type { UsersWatch } from './policy.js';
 import { ReactorHost } from './reactor-host.js';
 import type { BackendChoiceInfo } from './server-interface.js';
@@ -133,8 +133,12 @@ export class HttpServer {
     this.#adopted = new AdoptedFlows(context.engine.flows(), context.metrics, context.logger, context.onLeave);
     tellOfPlane(context.engine, this.#adopted.size, context.logger);
     this.#usersWatch = watchUsers(options.config, parts.site, options.logger);
+    const news = new ModuleNews(context.engine, context.logger);
     // Last: nothing that can fail comes behind it, so nobody has to stop it but stop().
-    this.#sweeper = new Sweeper((now) => this.#sweep(now));
+    this.#sweeper = new Sweeper((now) => {
+      this.#sweep(now);
+      news.look();
+    });
   }
 
   /** Serves on descriptors that listen already. @throws ConfigError, SpliceError, CacheError; nothing stays behind then */

@@ -1,7 +1,7 @@
 /** Stage accept, once at the start: what packet and module backend are told by the configuration, and the operator of them. */
 import { ABI_VERSION } from '../abi.gen.js';
 import type { SpliceEngine } from '../engine/engine.js';
-import type { ModulePlane } from '../engine/module-plane.js';
+import type { ModulePlane, ModulePresence } from '../engine/module-plane.js';
 import { moduleSnapshot, type ModuleSnapshot } from '../engine/module-snapshot.js';
 import type { PacketOptions } from '../engine/packet-options.js';
 import { packetSnapshot, type PacketSnapshot } from '../engine/packet-snapshot.js';
@@ -49,6 +49,38 @@ function moduleNow(plane: ModulePlane): ModuleSnapshot | undefined {
     return moduleSnapshot(plane);
   } catch {
     return undefined;
+  }
+}
+
+/** Says when the kernel module goes and comes, while the server runs. */
+export class ModuleNews {
+  readonly #plane: ModulePlane | undefined;
+  readonly #logger: Logger;
+  #known: ModulePresence = 'there';
+
+  constructor({ modulePlane }: SpliceEngine, logger: Logger) {
+    this.#plane = modulePlane;
+    this.#logger = logger;
+  }
+
+  /** Now and then; not of an engine that is closed. */
+  look(): void {
+    const now = this.#plane?.presence ?? 'there';
+    if (now === this.#known) return;
+    this.#known = now;
+    switch (now) {
+      case 'there':
+        this.#logger.info('symsplice.ko is loaded again: flows go over to it');
+        break;
+      case 'gone':
+        this.#logger.warn('symsplice.ko was unloaded: until it is loaded again, flows stay with splice');
+        break;
+      case 'other-version':
+        this.#logger.warn(
+          { abi: this.#plane?.kernel.abi(), our_abi: ABI_VERSION },
+          'symsplice.ko of another version was loaded: flows stay with splice',
+        );
+    }
   }
 }
 

@@ -19,7 +19,7 @@ import { countDescriptors, descriptorLimit } from './descriptors.js';
 import { Listeners, openListeners } from './listeners.js';
 import type { Logger } from './logging.js';
 import { native, type Quota } from '../native.js';
-import { kernelSnapshots, packetOptions, seatsOf, tellOfPlane } from './packet-server.js';
+import { ModuleNews, kernelSnapshots, packetOptions, seatsOf, tellOfPlane } from './packet-server.js';
 import { UsersWatch, readPolicy } from './policy.js';
 import { ReactorHost } from './reactor-host.js';
 import type { WorkerLive } from './worker-protocol.js';
@@ -77,8 +77,12 @@ export class SocksServer implements RunningServer {
     this.#adopted = new AdoptedFlows(context.engine.flows(), context.metrics, context.logger, context.onLeave);
     tellOfPlane(context.engine, this.#adopted.size, context.logger);
     this.#watchUsers();
+    const news = new ModuleNews(context.engine, context.logger);
     // Last: nothing that can fail comes behind it, so nobody has to stop it but stop().
-    this.#sweeper = new Sweeper((now) => sweep(context, now));
+    this.#sweeper = new Sweeper((now) => {
+      sweep(context, now);
+      news.look();
+    });
   }
 
   /** @throws ConfigError, or SpliceError `ERR_SPLICE_BACKEND`, `ERR_SPLICE_LISTEN`; nothing stays behind then */

@@ -20,6 +20,7 @@ export class FakeModule {
   /** What was asked of it, in order. */
   readonly asked: string[] = [];
   status: ModuleStatus = LOADED;
+  abi = ABI_VERSION;
   adopted: AdoptedFlow[] = [];
   settings: (ModuleSettings & { relay?: RelaySettings }) | undefined;
   openFails: Error | undefined;
@@ -44,6 +45,7 @@ export class FakeModule {
         return { counters: [1, 2, 3], edges: [], more: [4, 5] };
       },
       usage: () => ({ transit: 1, released: 2, ended: 3, ports: 4, refused: 5 }),
+      abi: () => this.abi,
       sourcePort: () => 0,
       intend: () => 0,
       socket: () => -98,

@@ -17,7 +17,7 @@ import { SpliceError } from '../../../src/errors.js';
 import { PACKET_ANSWERS_NATIVE, PACKET_STATUS, native } from '../../../src/native.js';
 import { FakeModule, LOADED } from './fake-module.js';
 
-const { ENOENT, EPERM, EBUSY, EAFNOSUPPORT } = constants.errno;
+const { ENOENT, EPERM, EBUSY, EAFNOSUPPORT, EPROTO } = constants.errno;
 const RELAY = { threads: 1, pipeSize: 65536, spliceAfter: 65536 };
 const ABSENT = { error: -ENOENT, permitted: 0, abi: 0, flows: 0 };
 
@@ -34,6 +34,7 @@ describe('opening', () => {
       portLow: 61000,
       portHigh: 65535,
       atOnce: false,
+      pinDirectory: '/sys/fs/bpf/symsplice',
       relay: { threads: 1, kernelAfterBytes: 1000, kernelAfterMs: 20 },
     });
     expect(machine.asked).toEqual(['relay all', 'plane ended']);
@@ -65,6 +66,27 @@ describe('opening', () => {
     expect(() => open()).toThrow(/^process 7 has the packet or module backend of this network namespace; stop it/);
     machine.openFails = Object.assign(new Error('ENOMEM: out of memory, netlink'), { errno: -12 });
     expect(() => open()).toThrow(/^ENOMEM/);
+  });
+
+  test('flows of the packet backend lie here, and nobody can say on which source ports: who could', () => {
+    const left = (errno: number, syscall: string): void => {
+      machine.openFails = Object.assign(new Error(`no, ${syscall}`), { errno, syscall });
+    };
+    left(-EPERM, 'BPF_PROG_GET_FD_BY_ID');
+    expect(() => open()).toThrow(/^an earlier process left flows .* needs root, or CAP_SYS_ADMIN$/);
+    left(-EPROTO, 'BPF_MAP_GET_FD_BY_ID');
+    expect(() => open()).toThrow(/^an earlier process left flows .* "splice-ctl uninstall"$/);
+    left(-ENOENT, 'BPF_PROG_GET_FD_BY_ID');
+    expect(() => open()).toThrow(/^no, BPF_PROG_GET_FD_BY_ID$/);
+  });
+
+  test('a module that is unloaded and loaded again, also one of another version', () => {
+    const { plane } = open();
+    expect(plane.presence).toBe('there');
+    machine.abi = 0;
+    expect(plane.presence).toBe('gone');
+    machine.abi = ABI_VERSION + 1;
+    expect(plane.presence).toBe('other-version');
   });
 
   test('no source port, no thread: nothing stays open, and no flow is touched', () => {
@@ -166,6 +188,16 @@ describe('words', () => {
     expect(wordsOf(PACKET_ANSWER['map-full'], 'module')).toMatch(/raise parameter flows of symsplice\.ko/);
     expect(wordsOf(PACKET_ANSWER['map-full'])).toMatch(/--max-flows/);
     expect(wordsOf(PACKET_ANSWER.timestamps, 'module')).toBe(wordsOf(PACKET_ANSWER.timestamps));
+  });
+
+  test('why there is no better backend goes with every flow, whoever carries it', () => {
+    const better = [{ backend: 'packet', reason: 'no CAP_BPF' }] as const;
+    const carriages = new Carriages('module', packetChoice(), false, better);
+    const named = (status: number, answer = 0): string[] =>
+      carriages.of(status, answer).refusals.map(({ backend }) => backend);
+    expect(named(PACKET_STATUS.released)).toEqual(['packet']);
+    expect(named(PACKET_STATUS.young)).toEqual(['packet', 'module']);
+    expect(named(PACKET_STATUS.refused, PACKET_ANSWERS_NATIVE.MODULE_GONE)).toEqual(['packet', 'module']);
   });
 
   test('a refused flow is carried by splice, and names the module', () => {
