@@ -42,7 +42,7 @@ class ModuleClient {
   // Of all of this network namespace.
   int AbortAll();
   int GetFlow(uint64_t flow, ModuleFlow* out);
-  // While flows go, one that stays may be missing.
+  // Every flow that is there all the while.
   int Dump(std::vector<ModuleFlow>* out);
   int GetStats(ModuleStats* out);
 

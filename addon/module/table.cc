@@ -258,7 +258,7 @@ void ModuleTable::Reconcile() {
     ModuleFlow asked;
     const auto found = seen.find(id);
     const splice_flow_slot* slot = found == seen.end() ? nullptr : found->second;
-    // A dump misses flows while others go.
+    // Whom we believed gone by mistake, nobody would hear of again.
     if (slot == nullptr && looks_.GetFlow(id, &asked) == 0) slot = &asked.slot;
     if (slot != nullptr && slot->phase != SPLICE_PHASE_ENDED) continue;
     const uint64_t bytes[] = {slot == nullptr ? 0 : slot->leg[SPLICE_CLIENT].bytes,

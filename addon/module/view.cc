@@ -41,7 +41,7 @@ bool ModuleView::Slot(uint64_t flow, splice_flow_slot* out) {
     *out = found->second;
     return true;
   }
-  // It is younger, or a dump missed it while others went.
+  // It is younger.
   ModuleFlow asked;
   if (client_->GetFlow(flow, &asked) != 0) return false;
   *out = asked.slot;
