@@ -3,7 +3,7 @@
 import t, { type Test } from 'tap';
 import { patient } from '../support/children.js';
 import { plus, reversed, type Forge, type Forged, type Tuple } from '../support/forge.js';
-import { manners, withLab, type Version } from '../support/packet-group.js';
+import { kernelManners, withLab, type Version } from '../support/packet-group.js';
 import { PeerBed, type PeerFlow } from '../support/packet-peers.js';
 import { countersDuring, listedFlow, proxySockets, untilReleased } from '../support/packet-state.js';
 
@@ -18,8 +18,7 @@ interface Side {
 }
 
 await withLab(async (lab) => {
-  const manner = manners().find(({ backend, always }) => backend === 'packet' && always);
-  if (manner === undefined) throw new Error('this file is about the packet backend');
+  const manner = kernelManners().find(({ always }) => always)!;
   const bed = await PeerBed.open(lab, manner);
   const { client, server, proxy } = bed;
   const test = (name: string, body: (t: Test) => Promise<void>) => t.test(name, { timeout: patient(60_000) }, body);

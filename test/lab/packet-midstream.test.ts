@@ -2,10 +2,19 @@
 // grows. Hundreds of times, at points that differ, both directions; every stream is compared by its sha256.
 import t from 'tap';
 import { fileURLToPath } from 'node:url';
+import { amount } from '../support/amount.js';
 import { startAgent, type Agent } from '../support/agent-client.js';
 import type { ConnectionId, Digest } from '../support/agent-api.js';
 import { eventually } from '../support/children.js';
-import { manners, overManners, proxyOf, serverOf, targetPort, withLab, type Version } from '../support/packet-group.js';
+import {
+  kernelManners,
+  overManners,
+  proxyOf,
+  serverOf,
+  targetPort,
+  withLab,
+  type Version,
+} from '../support/packet-group.js';
 import type { MiddleFlow } from '../support/packet-middle-api.js';
 import { LineTool } from '../support/packet-tool.js';
 
@@ -43,7 +52,8 @@ async function transferOver(
   return { sent: [sentUp, sentDown], received: [atServer, atClient] };
 }
 
-const { title, backend } = manners()[0] ?? { title: 'packet, at once', backend: 'packet' };
+const [atOnce] = kernelManners();
+const { title, backend } = atOnce!;
 const program = fileURLToPath(new URL('../support/packet-middle.js', import.meta.url));
 
 await withLab(async (lab) => {
@@ -57,7 +67,7 @@ await withLab(async (lab) => {
   for (const version of versions) {
     for (const direction of directions) {
       await t.test(`${title}, IPv${version}: splice() in the middle of bulk, ${direction}`, async (t) => {
-        const rounds = 20;
+        const rounds = amount(20);
         for (const point of [1, 100_000, 1_000_000]) {
           port += 1;
           await middle.ask(`relay ${port} ${serverOf(version)} ${targetPort} ${point}`);
@@ -103,14 +113,11 @@ const adaptive = [
   ['--packet-after-bytes', '200000', '--packet-after-time', '10s'],
   ['--packet-after-bytes', '1000000000', '--packet-after-time', '5ms'],
 ];
-const growing = manners()
-  .filter((manner) => manner.backend === 'packet')
-  .slice(0, 1)
-  .flatMap((manner) => adaptive.map((args) => ({ ...manner, title: `packet ${args.join(' ')}`, args, always: false })));
+const growing = adaptive.map((args) => ({ title: `${backend} ${args.join(' ')}`, backend, args, always: false }));
 await overManners({ manners: growing }, async ({ client, server, open, carried, test }) => {
   for (const direction of directions) {
     await test(`a growing flow goes over in the middle of bulk, ${direction}`, async (t) => {
-      for (let round = 0; round < 20; round++) {
+      for (let round = 0; round < amount(20); round++) {
         const flow = await open();
         const { sent, received } = await transferOver({ client, ...flow, server }, direction, 2 * transfer);
         t.same(received, sent, `round ${round}`);

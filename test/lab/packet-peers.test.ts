@@ -2,9 +2,9 @@
 // leg, with numbers that wrap, with options elsewhere. Bulk both ways at once, on a good wire and on a bad one.
 import t, { type Test } from 'tap';
 import { patient } from '../support/children.js';
-import { manners, withLab, type Version } from '../support/packet-group.js';
+import { manners, withLab, type Manner, type Version } from '../support/packet-group.js';
 import { PeerBed } from '../support/packet-peers.js';
-import type { LogLine } from '../support/proxy.js';
+import type { Backend, LogLine } from '../support/proxy.js';
 import { DisguisedHost, setHabits, type Disguise, type Habits } from '../support/peer-host.js';
 
 const versions: readonly Version[] = [4, 6];
@@ -27,8 +27,10 @@ function refusal(own: Habits, who: 'client' | 'server' | 'both', version: Versio
   return version === 6 && own.mss !== undefined ? /segments/ : undefined;
 }
 
-function expectCarrier(t: Test, line: LogLine, refused: RegExp | undefined): void {
-  t.equal(line['backend'], refused === undefined ? 'packet' : 'splice', JSON.stringify(line));
+const inKernel = ({ backend }: Manner): boolean => backend === 'packet' || backend === 'module';
+
+function expectCarrier(t: Test, line: LogLine, backend: Backend, refused: RegExp | undefined): void {
+  t.equal(line['backend'], refused === undefined ? backend : 'splice', JSON.stringify(line));
   if (refused !== undefined) t.match(line['refused'], refused);
 }
 
@@ -52,7 +54,7 @@ await withLab(async (lab) => {
             await bed.exchange(t, bytes / 4);
             await bed.wires.set({});
             const { client, toServer, toClient } = await bed.seen(flow);
-            if (manner.backend === 'packet' && who !== 'server') {
+            if (inKernel(manner) && who !== 'server') {
               // The SYN to the server offers no more than the client's leg has.
               if (own.timestamps === false) t.notOk(toServer.timestamps, 'no timestamps towards the server');
               if (own.sack === false) t.notOk(toServer.sackPermitted, 'no SACK towards the server');
@@ -61,7 +63,7 @@ await withLab(async (lab) => {
             if (own.mss !== undefined && who !== 'server') t.ok(toClient.biggest <= 536, `${toClient.biggest}`);
             t.ok(client.segments > 0);
             const line = await bed.close(flow);
-            if (manner.backend === 'packet') expectCarrier(t, line, refusal(own, who, version));
+            if (inKernel(manner)) expectCarrier(t, line, manner.backend, refusal(own, who, version));
           }
           for (const back of undo) back();
         });
@@ -80,7 +82,7 @@ await withLab(async (lab) => {
           const seen = await bed.seen(flow);
           const most = timestamps ? 3 : 4;
           t.equal(Math.max(seen.client.sackBlocks, seen.server.sackBlocks), most, 'sent');
-          if (manner.backend === 'packet') {
+          if (inKernel(manner)) {
             t.equal(Math.max(seen.toClient.sackBlocks, seen.toServer.sackBlocks), most, 'relayed');
           }
           await bed.close(flow);
@@ -148,7 +150,7 @@ await withLab(async (lab) => {
     for (const disguise of disguises) await disguise.stop();
 
     // A relay by read and write has no place for it.
-    if (manner.backend === 'packet') {
+    if (inKernel(manner)) {
       await test('urgent data stays where it is, from the first byte on', async (t) => {
         for (const version of versions) {
           // What a young flow's pump reads and writes has no urgent place yet.

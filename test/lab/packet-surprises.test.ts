@@ -1,9 +1,10 @@
 // The fourteen surprises that the prototypes met (S1 to S14), each provoked here by its name. Most need a direction that
 // stays slow while the other is fast: a reader that does not read keeps the local socket's queue full.
 import t, { type Test } from 'tap';
+import { amount } from '../support/amount.js';
 import { eventually, patient } from '../support/children.js';
 import { plus } from '../support/forge.js';
-import { manners, withLab, type Version } from '../support/packet-group.js';
+import { kernelManners, withLab, type Version } from '../support/packet-group.js';
 import { PeerBed, setSegments, type PeerFlow } from '../support/packet-peers.js';
 import {
   countersDuring,
@@ -16,19 +17,23 @@ import {
 
 const versions: readonly Version[] = [4, 6];
 const whole = { wrong: -1, ended: 'no' };
-/** What the log says of a flow that proves something here. */
-const byPacket = { backend: 'packet', reason: 'end' };
 
 await withLab(async (lab) => {
   // A flow that is installed in its middle has a queue behind it, which one that is installed at once never has.
-  const manner = manners().find(({ backend, always }) => backend === 'packet' && !always);
-  if (manner === undefined) throw new Error('this file is about the packet backend');
+  const manner = kernelManners().find(({ always }) => !always)!;
+  const { backend } = manner;
+  // BPF turns each direction by itself. The module pumps both until it can turn both at once.
+  const oneByOne = backend === 'packet';
+  /** What the log says of a flow that proves something here. */
+  const carried = { backend, reason: 'end' };
   // The time is long enough for a busy machine to fill a queue first.
   const bed = await PeerBed.open(lab, manner, ['--packet-after-time', '3s']);
   const { client, server, proxy } = bed;
   const test = (name: string, body: (t: Test) => Promise<void>) => t.test(name, { timeout: patient(100_000) }, body);
 
   const stuckBytes = 3_000_000;
+  // Far beyond any window.
+  const long = amount(30_000_000, 10_000_000);
 
   /** A flow whose one reader will have no room: what the other side sends is stuck in the local socket. */
   async function openNarrow(version: Version, slow: 'up' | 'down'): Promise<PeerFlow> {
@@ -45,14 +50,15 @@ await withLab(async (lab) => {
     );
   }
 
-  /** Waits until one way is stuck in the local socket while the other goes by packets. */
+  /** Waits until one way is stuck in the local socket while the other goes by packets, where that can be. */
   async function untilOneWay(flow: PeerFlow, slow: 'up' | 'down'): Promise<void> {
-    const fast = slow === 'up' ? 'down' : 'up';
+    const other = slow === 'up' ? 'down' : 'up';
+    const meant = `${slow} slow, ${other} ${oneByOne ? 'fast' : 'slow'}`;
     const ways = async (): Promise<string> => {
       const told = (await listedFlow(lab, proxy, flow.clientPort))?.packet?.ways;
-      return told === undefined ? 'nothing' : `${slow} ${told[slow]}, ${fast} ${told[fast]}`;
+      return told === undefined ? 'nothing' : `${slow} ${told[slow]}, ${other} ${told[other]}`;
     };
-    await eventually(ways, (seen) => seen === `${slow} slow, ${fast} fast`, 'the ways are not as they should be');
+    await eventually(ways, (seen) => seen === meant, 'the ways are not as they should be');
   }
 
   await test('S1: a local socket whose acknowledgements are stale is still believed', async (t) => {
@@ -62,14 +68,14 @@ await withLab(async (lab) => {
         // Now: a flow that is quiet for a while is released with empty queues.
         const flow = (opened = await openNarrow(version, 'down'));
         // Down: more than all buffers, unread. Up: far beyond the window, past the local socket.
-        const far = server.pump({ send: stuckBytes, receive: 30_000_000 });
+        const far = server.pump({ send: stuckBytes, receive: long });
         await untilInstalled(flow);
-        t.match(await client.pump({ send: 30_000_000 }), whole);
+        t.match(await client.pump({ send: long }), whole);
         await untilOneWay(flow, 'down');
         t.match(await client.pump({ receive: stuckBytes }), whole);
         t.match(await far, whole);
       });
-      t.ok(raised('guard-ack-raised') > 0, 'there were stale ones');
+      t.ok(raised(oneByOne ? 'guard-ack-raised' : 'pumped') > 0, 'there were stale ones, or the pump did it');
       if (opened !== undefined) await bed.close(opened);
     }
   });
@@ -80,49 +86,53 @@ await withLab(async (lab) => {
       const raised = await countersDuring(lab, proxy, async () => {
         // Now: a flow that is quiet for a while is released with empty queues.
         const flow = (opened = await openNarrow(version, 'up'));
-        const near = client.pump({ send: stuckBytes, receive: 30_000_000 });
+        const near = client.pump({ send: stuckBytes, receive: long });
         await untilInstalled(flow);
-        t.match(await server.pump({ send: 30_000_000 }), whole);
+        t.match(await server.pump({ send: long }), whole);
         await untilOneWay(flow, 'up');
         t.match(await server.pump({ receive: stuckBytes }), whole);
         t.match(await near, whole);
       });
-      t.ok(raised('guard-seq-raised') > 0, 'there were stale ones');
+      t.ok(raised(oneByOne ? 'guard-seq-raised' : 'pumped') > 0, 'there were stale ones, or the pump did it');
       if (opened !== undefined) await bed.close(opened);
     }
   });
 
-  await test('S3: a flow that cannot be released carries more than 4 GiB past its cut', async (t) => {
-    setSegments(lab, 65_535);
-    try {
-      const flow = await openNarrow(4, 'down');
-      const much = 4_600_000_000;
-      const far = server.pump({ send: stuckBytes, receive: much });
-      await untilInstalled(flow);
-      t.match(await client.pump({ send: much }), whole);
-      await untilOneWay(flow, 'down');
-      t.match(await client.pump({ receive: stuckBytes }), whole);
-      t.match(await far, whole);
-      await bed.close(flow);
-    } finally {
-      setSegments(lab, 1);
-    }
-  });
+  // What a pump carries has no cut, and a flow of the module has no cut before its release.
+  if (oneByOne) {
+    await test('S3: a flow that cannot be released carries more than 4 GiB past its cut', async (t) => {
+      setSegments(lab, 65_535);
+      try {
+        const flow = await openNarrow(4, 'down');
+        const much = 4_600_000_000;
+        const far = server.pump({ send: stuckBytes, receive: much });
+        await untilInstalled(flow);
+        t.match(await client.pump({ send: much }), whole);
+        await untilOneWay(flow, 'down');
+        t.match(await client.pump({ receive: stuckBytes }), whole);
+        t.match(await far, whole);
+        await bed.close(flow);
+      } finally {
+        setSegments(lab, 1);
+      }
+    });
+  }
 
   await bed.listen();
   await test('S4: a receiver with less room than the local socket had promised loses nothing for good', async (t) => {
     const waits = await countersDuring(lab, proxy, async () => {
       for (const version of versions) {
         for (const rcvbuf of [4_096, 20_000, 100_000]) {
-          for (let round = 0; round < 3; round++) {
+          for (let round = 0; round < amount(3); round++) {
             const flow = await bed.open(version, { rcvbuf });
             await bed.exchange(t, 100_000, 2_000_000);
-            t.match(await bed.close(flow), byPacket);
+            const line = await bed.close(flow);
+            t.match(line, carried, JSON.stringify(line));
           }
         }
       }
     });
-    t.ok(waits('wait-room') > 0, 'cuts waited for room');
+    t.ok(waits(oneByOne ? 'wait-room' : 'pumped') > 0, 'cuts waited for room, or the pump for a reader');
   });
 
   await test('S5: a stopped reader on the fast way is probed through, while the other way is slow', async (t) => {
@@ -136,7 +146,7 @@ await withLab(async (lab) => {
         const down = server.pump({ send: stuck, receive: 1_000_000 });
         await untilInstalled(flow);
         // Nobody reads on either side: down is stuck in the local socket, up in the server.
-        const up = client.pump({ send: 30_000_000 });
+        const up = client.pump({ send: long });
         await untilOneWay(flow, 'down');
         await eventually(
           async () => (await bed.seen(flow)).server.zeroWindows,
@@ -150,12 +160,12 @@ await withLab(async (lab) => {
           (answers) => answers >= 3,
           'probes are not answered',
         );
-        const far = down.then(() => server.pump({ receive: 29_000_000 }));
+        const far = down.then(() => server.pump({ receive: long - 1_000_000 }));
         t.match(await up, whole);
         t.match(await client.pump({ receive: stuck }), whole);
         t.match(await far, whole);
       });
-      t.ok(probes('relayed-transit') > 0, 'in transit all the time');
+      t.ok(probes(oneByOne ? 'relayed-transit' : 'pumped') > 0, 'in transit all the time');
       if (opened !== undefined) await bed.close(opened);
     }
   });
@@ -178,7 +188,7 @@ await withLab(async (lab) => {
         t.match(await read, whole);
         for (const end of [reader, other]) t.match(await end.drain(), { ended: 'fin' });
         const line = await bed.logged(flow);
-        t.match(line, { reason: 'end', backend: 'packet' });
+        t.match(line, carried);
       }
     }
     await eventually(
@@ -193,13 +203,19 @@ await withLab(async (lab) => {
     const reneging = async (): Promise<number> =>
       (await kernelCount(lab.cli, 'TcpExtTCPSACKReneging')) + (await kernelCount(lab.srv, 'TcpExtTCPSACKReneging'));
     const before = await reneging();
-    for (let round = 0; round < 20; round++) {
+    const rounds = amount(20);
+    let taken = 0;
+    for (let round = 0; round < rounds; round++) {
       await bed.wires.set({ loss: 0.01, hold: 0.03 }, { seed: round });
       const flow = await bed.open(round % 2 === 0 ? 4 : 6);
       await bed.exchange(t, 300_000);
-      t.match(await bed.close(flow), byPacket);
+      const line = await bed.close(flow);
+      t.match(line, { reason: 'end' });
+      if (line['backend'] === backend) taken++;
     }
     await bed.wires.set({});
+    // One that lost nothing may be over before its sockets were ever at rest, on a busy machine.
+    t.ok(taken > rounds / 2, `${taken} of ${rounds} were taken over`);
     t.equal((await reneging()) - before, 0);
   });
 
@@ -223,7 +239,7 @@ await withLab(async (lab) => {
   await test('S9: the same four-tuple is used again at once', async (t) => {
     for (const version of versions) {
       let port: number | undefined;
-      let carried = 0;
+      let taken = 0;
       for (let round = 0; round < 10; round++) {
         const flow: PeerFlow = await bed.open(version, port === undefined ? {} : { port });
         port = flow.clientPort;
@@ -236,12 +252,12 @@ await withLab(async (lab) => {
         const { from } = await bed.atClient.known(flow.client);
         const line = await bed.logged(flow);
         t.match(line, { reason: 'end' });
-        if (line['backend'] === 'packet') carried++;
+        if (line['backend'] === backend) taken++;
         // The first SYN may meet a local socket on its last milliseconds, whose challenge makes Linux try again at once.
         t.ok(from.syn <= 2, `round ${round}: ${from.syn} SYNs`);
       }
       // On a busy machine one may be over before its sockets were ever at rest.
-      t.ok(carried >= 8, `${carried} of 10 were taken over`);
+      t.ok(taken >= 8, `${taken} of 10 were taken over`);
     }
   });
 
@@ -299,7 +315,7 @@ await withLab(async (lab) => {
   await test('S12: flows that end before their release leave nothing', async (t) => {
     const descriptors = proxy.descriptors();
     const bytes = 70_000;
-    for (let round = 0; round < 60; round++) {
+    for (let round = 0; round < amount(60, 4); round++) {
       const flow = await bed.open(round % 2 === 0 ? 4 : 6);
       const [near] = await Promise.all([
         client.pump({ send: bytes, receive: bytes }),
@@ -362,7 +378,7 @@ await withLab(async (lab) => {
         const { biggest } = small === 'c' ? toClient : toServer;
         t.ok(biggest > 1_000 && biggest <= 1_400 - (version === 4 ? 40 : 60), `${biggest}`);
         const line = await bed.close(flow);
-        t.equal(line['backend'], 'packet', JSON.stringify(line));
+        t.equal(line['backend'], backend, JSON.stringify(line));
       }
       for (const host of [end, lab.prx]) host.ip('link', 'set', 'dev', small, 'mtu', '1500');
     }

@@ -1,15 +1,17 @@
 // A peer that takes bytes more slowly than the other one sends them: its window is never open far enough for what waits in
 // the relay's sockets. The flow must come to be relayed all the same, in the middle of the transfer, and outlive the process.
 import t from 'tap';
+import { amount } from '../support/amount.js';
 import { startAgent } from '../support/agent-client.js';
 import { eventually } from '../support/children.js';
 import { greeting5, request5 } from '../support/socks-bytes.js';
-import { proxyOf, readAnswers, serverOf, withLab, type Version } from '../support/packet-group.js';
+import { kernelManners, proxyOf, readAnswers, serverOf, withLab, type Version } from '../support/packet-group.js';
 import { proxySockets, untilReleased } from '../support/packet-state.js';
 import { splicectl, startProxy } from '../support/proxy.js';
 
 const port = 7000;
-const stream = 80_000_000;
+const stream = amount(80_000_000, 30_000_000);
+const { backend } = kernelManners()[0]!;
 
 await withLab(async (lab) => {
   const client = startAgent(lab.cli, 60_000);
@@ -19,7 +21,7 @@ await withLab(async (lab) => {
   for (const slow of ['client', 'server'] as const) {
     for (const version of [4, 6] as const satisfies readonly Version[]) {
       await t.test(`the ${slow} reads slowly, IPv${version}: relayed, and the process is killed`, async (t) => {
-        const proxy = await startProxy(lab, { backend: 'packet', args: ['--open'] });
+        const proxy = await startProxy(lab, { backend, args: ['--open'] });
         try {
           const near = await client.connect({ host: proxyOf(version), port: proxy.port });
           const from = await client.localPort(near);

@@ -1,4 +1,5 @@
 // A client that does not read must cost the proxy little memory, and must find everything when it reads again.
+import { amount } from '../support/amount.js';
 import { eventually } from '../support/children.js';
 import { address } from '../support/lab.js';
 import { overBackends } from '../support/group.js';
@@ -6,7 +7,7 @@ import { openEnds } from '../support/handshake.js';
 import { isOurs } from '../support/proxy.js';
 
 const port = 7000;
-const stream = 150_000_000;
+const stream = amount(150_000_000, 60_000_000);
 /** What a proxy may hold for one stalled flow: sockets' and its own buffers, far below the stream. */
 const held = 40_000_000;
 
@@ -59,7 +60,7 @@ await overBackends(
       const pouring = server.pour(stalled.far, stream).catch((error: Error) => error.message);
       const free = await openEnds(client, server, proxy, port);
       const [sent, received] = await Promise.all([
-        server.pour(free.far, 20_000_000).then(async (digest) => {
+        server.pour(free.far, amount(20_000_000)).then(async (digest) => {
           await server.end(free.far);
           return digest;
         }),

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { startAgent, type Agent } from './agent-client.js';
 import { eventually, patient } from './children.js';
 import { Lab } from './lab.js';
-import { backends, startProxy, type Backend, type Proxy, type ProxyOptions } from './proxy.js';
+import { atOnce, backends, startProxy, type Backend, type Proxy, type ProxyOptions } from './proxy.js';
 
 export interface Group {
   readonly lab: Lab;
@@ -52,7 +52,10 @@ export async function overBackends<Prepared>(
       };
       let proxy: Proxy | undefined;
       await test('the proxy starts', async (child) => {
-        proxy = await startProxy(lab, { backend, ...options.proxy?.(lab, backend) });
+        const { args = ['--open'], ...more } = options.proxy?.(lab, backend) ?? {};
+        // Whoever asks for the module wants to see what it does, with the short flows of these tests, too.
+        const asked = backend === 'module' ? [...args, ...atOnce] : args;
+        proxy = await startProxy(lab, { backend, ...more, args: asked });
         child.ok(proxy.child.running);
       });
       if (proxy === undefined) continue;
@@ -70,6 +73,10 @@ export async function overBackends<Prepared>(
         );
         const complaints = started.log().filter((line) => line['level'] === 'error' || line['level'] === 'fatal');
         child.same(complaints, []);
+        if (backend === 'module') {
+          const carriers = started.log().map((line) => line['backend']);
+          child.ok(carriers.includes(backend), `it has carried flows: ${carriers.join(' ')}`);
+        }
       });
       await started.child.stop();
     }

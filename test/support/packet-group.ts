@@ -9,7 +9,7 @@ import { patient } from './children.js';
 import type { Ends } from './handshake.js';
 import { readReply5 } from './handshake.js';
 import { address, Lab } from './lab.js';
-import { backends, isOurs, startProxy, type Backend, type LogLine, type Proxy } from './proxy.js';
+import { atOnce, backends, isOurs, startProxy, type Backend, type LogLine, type Proxy } from './proxy.js';
 import { greeting5, request5 } from './socks-bytes.js';
 
 export interface Manner {
@@ -20,24 +20,33 @@ export interface Manner {
   readonly always: boolean;
 }
 
-const now = ['--packet-after-bytes', '0', '--packet-after-time', '0'];
-const packetManners: readonly Manner[] = [
-  { title: 'packet, at once', backend: 'packet', args: now, always: true },
-  { title: 'packet', backend: 'packet', args: [], always: false },
+const inKernel = (backend: Backend): Manner[] => [
+  { title: `${backend}, at once`, backend, args: atOnce, always: true },
+  { title: backend, backend, args: [], always: false },
 ];
 
-/** SYMSPLICE_LAB_BACKENDS=splice runs the tests over another backend, to prove them. */
+/**
+ * SYMSPLICE_LAB_BACKENDS=module runs the tests over the kernel module, as ring 4 does; another backend's name proves the
+ * tests by it.
+ */
 export function manners(): readonly Manner[] {
-  const others = backends()
-    .filter((backend) => backend !== 'packet' && isOurs(backend))
-    .map((backend) => ({ title: backend, backend, args: [], always: true }));
-  return process.env['SYMSPLICE_LAB_BACKENDS'] === undefined || backends().includes('packet') ? packetManners : others;
+  const wanted = process.env['SYMSPLICE_LAB_BACKENDS'] === undefined ? ['packet' as const] : backends();
+  const kernels = wanted.filter((backend) => backend === 'packet' || backend === 'module');
+  if (kernels.length > 0) return kernels.flatMap(inKernel);
+  return wanted.filter(isOurs).map((backend) => ({ title: backend, backend, args: [], always: true }));
+}
+
+/** Those of {@link manners} whose flows come to be relayed by the kernel, which a file may be about. */
+export function kernelManners(): readonly Manner[] {
+  const all = manners().filter(({ backend }) => backend === 'packet' || backend === 'module');
+  if (all.length === 0) throw new Error('this file is about flows that the kernel relays');
+  return all;
 }
 
 /** Over the kernel module, in a guest of ring 4 for whose kernel it was built: there it must be loaded. */
 export function moduleManners(): readonly Manner[] {
   if (process.env['SYMSPLICE_VM_MODULE'] === undefined) return [];
-  return [{ title: 'module, at once', backend: 'module', args: now, always: true }];
+  return inKernel('module').slice(0, 1);
 }
 
 export const targetPort = 7000;

@@ -1,4 +1,4 @@
-/** What the proxy's commands and the lab's kernels say of the packet backend while a test runs. */
+/** What the proxy's commands and the lab's kernels say of the packet and module backends while a test runs. */
 import { request } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { eventually, within } from './children.js';
@@ -8,7 +8,7 @@ import type { Proxy } from './proxy.js';
 export interface Plane {
   readonly phases: { readonly transit: number; readonly released: number; readonly ended: number };
   readonly sourcePortsUsed: number;
-  /** By exit of the BPF programs. */
+  /** By exit of the BPF programs, or of the module's hooks. */
   readonly counters: Readonly<Record<string, number>>;
 }
 
@@ -27,9 +27,13 @@ function ask<T>(proxy: Proxy, path: '/flows' | '/stats'): Promise<T> {
 }
 
 export async function planeOf(_lab: Lab, proxy: Proxy): Promise<Plane> {
-  const { packet } = await ask<{ packet?: Plane }>(proxy, '/stats');
-  if (packet === undefined) throw new Error('the proxy has no packet backend');
-  return packet;
+  const { packet, module } = await ask<{ packet?: Plane; module?: Plane & { more: Plane['counters'] } }>(
+    proxy,
+    '/stats',
+  );
+  if (packet !== undefined) return packet;
+  if (module === undefined) throw new Error('the proxy has neither packet nor module backend');
+  return { ...module, counters: { ...module.counters, ...module.more } };
 }
 
 /** How often the exits were taken while `body` ran. */

@@ -1,35 +1,60 @@
-/** The tests' own C and BPF programs: compiled where they are used, and spoken to by lines. */
+/** The tests' own C and BPF programs: compiled where they are used, or brought along, and spoken to by lines. */
 import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { within, type Child } from './children.js';
 import type { Host, Lab } from './lab.js';
 
 const sources = path.resolve('test/support');
-const compiled = new Map<string, string>();
+/** Where they are already: a guest of ring 4 has no compiler. */
+const brought = process.env['SYMSPLICE_LAB_TOOLS'];
 
-function compile(lab: Lab, name: string, make: (from: string, to: string) => [string, string[]]): string {
-  const to = path.join(lab.directory, name.replace(/\.c$/, ''));
-  if (compiled.get(to) === undefined) {
-    const [command, args] = make(path.join(sources, name), to);
-    execFileSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    compiled.set(to, to);
-  }
+/** All of them: C programs with the libraries that they are linked with, and BPF objects. */
+const programs = { peer: [], forge: [], 'impair-hold': [], 'packet-filter': ['bpf'] } as const satisfies Record<
+  string,
+  readonly string[]
+>;
+const filters = ['impair', 'peer'] as const;
+type Program = keyof typeof programs;
+type Filter = (typeof filters)[number];
+
+const cc = (...args: string[]): string =>
+  execFileSync('cc', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+
+function makeProgram(name: Program, to: string): void {
+  cc('-O1', '-o', to, path.join(sources, `${name}.c`), ...programs[name].map((library) => `-l${library}`));
+}
+
+function makeFilter(name: Filter, to: string): void {
+  const uapi = ['-idirafter', `/usr/include/${cc('-print-multiarch').trim()}`];
+  const options = ['-target', 'bpf', '-mcpu=v3', '-O2', '-g', ...uapi];
+  execFileSync('clang', [...options, '-c', path.join(sources, `${name}.bpf.c`), '-o', to], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+/** Compiles all into a directory that SYMSPLICE_LAB_TOOLS may name. */
+export function makeTools(directory: string): void {
+  mkdirSync(directory, { recursive: true });
+  for (const name of Object.keys(programs) as Program[]) makeProgram(name, path.join(directory, name));
+  for (const name of filters) makeFilter(name, path.join(directory, `${name}.bpf`));
+}
+
+const made = new Set<string>();
+
+function once(lab: Lab, file: string, make: (to: string) => void): string {
+  if (brought !== undefined) return path.join(brought, file);
+  const to = path.join(lab.directory, file);
+  if (!made.has(to)) make(to);
+  made.add(to);
   return to;
 }
 
-/** Compiles `test/support/<name>.c` into the lab's directory. */
-export function compileTool(lab: Lab, name: string, libraries: readonly string[] = []): string {
-  return compile(lab, `${name}.c`, (from, to) => ['cc', ['-O1', '-o', to, from, ...libraries.map((l) => `-l${l}`)]]);
-}
+/** Path of `test/support/<name>.c`, compiled. */
+export const compileTool = (lab: Lab, name: Program): string => once(lab, name, (to) => makeProgram(name, to));
 
-/** Compiles `test/support/<name>.bpf.c`. */
-export function compileFilter(lab: Lab, name: string): string {
-  const multiarch = execFileSync('cc', ['-print-multiarch'], { encoding: 'utf8' }).trim();
-  return compile(lab, `${name}.bpf.c`, (from, to) => {
-    const uapi = ['-idirafter', `/usr/include/${multiarch}`];
-    return ['clang', ['-target', 'bpf', '-mcpu=v3', '-O2', '-g', ...uapi, '-c', from, '-o', to]];
-  });
-}
+/** Path of `test/support/<name>.bpf.c`, compiled. */
+const compileFilter = (lab: Lab, name: Filter): string => once(lab, `${name}.bpf`, (to) => makeFilter(name, to));
 
 /** A program that answers each line by one line. Questions wait for each other. */
 export class LineTool {
@@ -78,10 +103,10 @@ export class LineTool {
 export async function attachFilters(
   lab: Lab,
   host: Host,
-  object: string,
+  object: Filter,
   priority: number,
   where: readonly string[],
 ): Promise<LineTool> {
-  const loader = compileTool(lab, 'packet-filter', ['bpf']);
+  const loader = compileTool(lab, 'packet-filter');
   return LineTool.start(host, loader, [compileFilter(lab, object), String(priority), ...where]);
 }

@@ -22,6 +22,9 @@ export function backends(): Backend[] {
   });
 }
 
+/** Arguments with which a flow goes to the kernel as soon as it is open, instead of when it has shown that it lasts. */
+export const atOnce = ['--packet-after-bytes', '0', '--packet-after-time', '0'] as const;
+
 export const isOurs = (backend: Backend): boolean => !others.some((name) => name === backend);
 
 /** Path of a compiled command of this package. */

@@ -71,9 +71,11 @@ export const rings: readonly Ring[] = [
   {
     number: 4,
     name: 'vm',
-    // A kernel is a program. `vm/debian-12` is one, `vm/debian` several, `vm/debian-12/netem` one of its tests.
+    // A kernel is a program. `vm/debian-12` is one, `vm/debian` several, `vm/debian-12/netem` one of its tests, and
+    // `vm/debian-12/lab/reset` one of ring 3's.
     programs: (root, filter) => {
-      const [kernel = '', ...tests] = filter.split('/').filter(Boolean);
+      const [kernel = '', ...test] = filter.split('/').filter(Boolean);
+      const tests = test.length > 0 ? [test.join('/')] : [];
       return named(matrix(root), kernel).map(({ name }) => ({
         name,
         command: process.execPath,

@@ -2,13 +2,16 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { kvmUsable, runGuest, type Accelerator, type Ended, type Guest } from './boot.js';
+import { makeTools } from '../packet-tool.js';
 import type { Kernel } from './kernels.js';
 import { diskFor, writeRoot, type RootOptions } from './root.js';
 
 export const cacheOf = (root: string): string => path.join(root, 'build/vm');
 
-export interface GuestRun extends RootOptions {
+export interface GuestRun extends Omit<RootOptions, 'labTools'> {
   readonly limitSeconds: number;
+  /** Labs of ring 3 are among the jobs. */
+  readonly labs?: boolean;
   /** Time in the guest is to be independent of this machine. */
   readonly simulated?: boolean;
   readonly line: Guest['line'];
@@ -38,7 +41,9 @@ export async function runTests(run: GuestRun): Promise<Ended & { accelerator: Ac
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
   try {
     const archive = path.join(work, 'root.cpio');
-    writeRoot(archive, run);
+    const labTools = path.join(work, 'tools');
+    if (run.labs === true) makeTools(labTools);
+    writeRoot(archive, { ...run, ...(run.labs === true && { labTools }) });
     const ended = await boot(
       path.join(cache, 'kvm-does-not-boot'),
       {

@@ -2,32 +2,18 @@
  * node main.js KERNEL [TEST...]: ring 4 for one kernel of the matrix. Boots it, lets the guest run the tests, prints their
  * points as TAP, and judges the guest by itself: it must have come up, run everything, and its kernel said nothing bad.
  */
-import { readdirSync } from 'node:fs';
-import path from 'node:path';
 import { troublesIn } from './console.js';
 import { cacheOf, runTests } from './guest.js';
-import { fetchKernel, matrix, named, type Kernel, type Wanted } from './kernels.js';
+import { choose, jobsFor } from './jobs.js';
+import { fetchKernel, matrix, type Kernel, type Wanted } from './kernels.js';
+import { labJob, labs } from './labs.js';
 import { buildModule, type Module } from './module.js';
 import { Points } from './points.js';
-import { compiled, type Job } from './root.js';
+import { isLoadedFor } from './root.js';
 
 const root = process.cwd();
-
-/** Tests of test/vm; the names of those that every kernel runs begin with `kernel`. */
-function programs(wanted: Wanted): Job[] {
-  return readdirSync(path.join(root, 'test/vm'))
-    .filter((file) => file.endsWith('.test.ts'))
-    .filter((file) => wanted.tests === 'all' || file.startsWith('kernel'))
-    .map((file) => ({ ...compiled(file.replace(/\.ts$/, '')), name: file.replace('.test.ts', '') }));
-}
-
-/** The module's own: shell scripts of kernel/test, but for what they share. */
-function scripts(wanted: Wanted): Job[] {
-  if (!wanted.module) return [];
-  return readdirSync(path.join(root, 'kernel/test'))
-    .filter((file) => file.endsWith('.sh') && file !== 'lab.sh')
-    .map((file) => ({ name: `module-${file.replace('.sh', '')}`, command: `sh kernel/test/${file}` }));
-}
+/** Of what labs of ring 3 repeat (amount.ts). */
+const share = process.env['SYMSPLICE_LAB_SHARE'] ?? '0.2';
 
 /** Without the module where it could not be built, which is a failure already. */
 function moduleFor(wanted: Wanted, kernel: Kernel, points: Points): Module | undefined {
@@ -44,29 +30,31 @@ function moduleFor(wanted: Wanted, kernel: Kernel, points: Points): Module | und
 }
 
 async function run(wanted: Wanted, kernel: Kernel, points: Points, filters: readonly string[]): Promise<void> {
-  const all = [...programs(wanted), ...scripts(wanted)];
-  const chosen = new Set(filters.length === 0 ? all : filters.flatMap((filter) => named(all, filter)));
-  if (chosen.size === 0) {
+  const jobsOfKernel = jobsFor(root, wanted);
+  const chosen = choose(jobsOfKernel, filters);
+  if (chosen.length === 0) {
     points.point(
       false,
       `there is a test ${filters.join(', ')} for this kernel`,
-      all.map((job) => job.name),
+      jobsOfKernel.all.map((job) => job.name),
     );
     return;
   }
   const module = moduleFor(wanted, kernel, points);
-  const jobs = [...chosen].filter(
-    (job) => module !== undefined || !scripts(wanted).some(({ name }) => name === job.name),
-  );
+  const jobs = chosen.filter(({ name }) => module !== undefined || !jobsOfKernel.ofModule.has(name));
+  const chosenLabs = labs.filter((lab) => jobs.some(({ name }) => name === labJob(lab).name));
   const ended = await runTests({
     root,
     kernel,
     module,
     jobs,
+    labs: chosenLabs.length > 0,
+    labPrograms: [...new Set(chosenLabs.flatMap((lab) => lab.programs ?? []))],
     settings: {
       TEST_SECONDS: '1200',
       SYMSPLICE_TEST_PATIENCE: '6',
       ...(module === undefined ? {} : { SYMSPLICE_VM_MODULE: '1' }),
+      ...(chosenLabs.length === 0 ? {} : { SYMSPLICE_LAB_TOOLS: '/tools', SYMSPLICE_LAB_SHARE: share }),
     },
     limitSeconds: 2_400,
     line: (line, seconds) => points.line(line, seconds),
@@ -84,7 +72,7 @@ async function run(wanted: Wanted, kernel: Kernel, points: Points, filters: read
   if (points.off) {
     points.point(points.left === '0 namespaces, 0 pins, 0 modules', `nothing is left (${points.left})`);
     if (module !== undefined) {
-      const meant = jobs.filter(({ command }) => command.startsWith('node ')).length;
+      const meant = jobs.filter(isLoadedFor).length;
       points.point(points.unloaded === meant, 'the module goes behind every test, and its memory with it');
     }
   }

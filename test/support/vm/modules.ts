@@ -19,6 +19,8 @@ const needed = [
   // The wires.
   'sch_netem',
   'tcp_bbr',
+  // The bad wire of ring 3 (impair.ts) leads over a tap.
+  'tun',
 ];
 
 export interface Module {

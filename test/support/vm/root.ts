@@ -24,10 +24,11 @@ import { modulesFor } from './modules.js';
 
 /** What the lab runs beside Node. */
 const tools = ['ip', 'tc', 'ss', 'setpriv'];
-/** And what the module's tests run. */
+/** And what the module's tests run, and what those of ring 3. */
 const moduleTools = ['ethtool'];
+const labsTools = ['nstat'];
 const busyboxTools =
-  'sh mount umount mv cp chmod tar dirname touch find mktemp tr cut date test printf mkdir ls cat echo sed sleep stty insmod rmmod uname wc timeout poweroff sysctl kill rm true env tail head grep sort uniq awk';
+  'sh mount umount mv cp chmod tar dirname touch find mktemp tr cut date test printf mkdir ls cat echo sed sleep stty insmod rmmod uname wc timeout poweroff sysctl kill rm true env tail head grep sort uniq awk which';
 
 function which(tool: string): string {
   const found = ['/usr/bin', '/usr/sbin', '/bin', '/sbin'].map((dir) => path.join(dir, tool)).find(existsSync);
@@ -63,11 +64,14 @@ const text = (to: string, content: string, mode?: number): Entry => ({
   ...(mode === undefined ? {} : { mode }),
 });
 
-/** A test of the guest: what it is called, and the command that prints its TAP. */
+/** A test of the guest: what it is called, and the command that prints its TAP; `sh` runs tests of the module alone. */
 export interface Job {
   readonly name: string;
   readonly command: string;
 }
+
+/** Whether the guest loads the module for it, as it does for all that do not load it themselves. */
+export const isLoadedFor = ({ command }: Job): boolean => !command.startsWith('sh ');
 
 /** A program that was compiled from test/vm. */
 export const compiled = (name: string): Job => ({ name, command: `node build/test/vm/${name}.js` });
@@ -78,6 +82,9 @@ export interface RootOptions {
   /** Ours for this kernel, if it is to be there. */
   readonly module?: Module | undefined;
   readonly jobs: readonly Job[];
+  /** For labs of ring 3: the directory with their own programs (packet-tool.ts), and what else they run. */
+  readonly labTools?: string | undefined;
+  readonly labPrograms?: readonly string[] | undefined;
   /** Shell variables that init reads. */
   readonly settings: Readonly<Record<string, string>>;
 }
@@ -91,9 +98,16 @@ function ofModule(root: string, { file: built, lab }: Module): Entry[] {
   ];
 }
 
-export function writeRoot(to: string, { root, kernel, module, jobs, settings }: RootOptions): void {
+export function writeRoot(to: string, options: RootOptions): void {
+  const { root, kernel, module, jobs, labTools, labPrograms = [], settings } = options;
   const modules = modulesFor(kernel);
-  const programs = [...tools, ...(module === undefined ? [] : moduleTools)].map(which);
+  const own = labTools === undefined ? [] : readdirSync(labTools).map((name) => path.join(labTools, name));
+  const programs = [
+    ...tools,
+    ...(module === undefined ? [] : moduleTools),
+    ...(labTools === undefined ? [] : labsTools),
+    ...labPrograms,
+  ].map((name) => (path.isAbsolute(name) ? { from: name, to: name } : { from: which(name), to: `/sbin/${name}` }));
   const addon = path.join(root, 'build/Release/symsplice.node');
   const entries: Entry[] = [
     { path: 'dev/console', kind: 'character', major: 5, minor: 1 },
@@ -105,12 +119,19 @@ export function writeRoot(to: string, { root, kernel, module, jobs, settings }: 
     file(path.join(root, 'test/vm/init'), 'init'),
     file(realpathSync(which('busybox')), 'bin/busybox'),
     ...busyboxTools.split(' ').map((name): Entry => ({ path: `bin/${name}`, kind: 'link', target: 'busybox' })),
-    ...programs.map((program) => file(program, `sbin/${path.basename(program)}`)),
-    ...libraries([...programs, process.execPath, addon]).map((library) => file(library, library)),
+    ...programs.map(({ from, to }) => file(from, to)),
+    ...own.map((each) => file(each, `tools/${path.basename(each)}`)),
+    ...libraries([
+      ...programs.map(({ from }) => from),
+      ...own.filter((each) => !each.endsWith('.bpf')),
+      process.execPath,
+      addon,
+    ]).map((library) => file(library, library)),
     ...modules.map(({ name, content }): Entry => ({ path: `modules/${name}.ko`, kind: 'file', content })),
     text('modules/order', modules.map(({ name }) => `${name}\n`).join('')),
-    text('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\n'),
-    text('etc/group', 'root:x:0:\n'),
+    // sshd has a user of its own for what it does before a login.
+    text('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n'),
+    text('etc/group', 'root:x:0:\nnogroup:x:65534:\n'),
     text('etc/hosts', '127.0.0.1 localhost\n'),
     text('etc/resolv.conf', ''),
     text('etc/nsswitch.conf', 'hosts: files\n'),

@@ -1,12 +1,15 @@
 /** Ring 4's own parts: what it takes for trouble, how it counts, what it unpacks, and that its matrix is whole. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { troublesIn } from '../../support/vm/console.js';
 import { writeArchive } from '../../support/vm/cpio.js';
-import { matrix } from '../../support/vm/kernels.js';
+import { choose, jobsFor } from '../../support/vm/jobs.js';
+import { matrix, named } from '../../support/vm/kernels.js';
+import { labs, onHostsOnly } from '../../support/vm/labs.js';
+import { rings } from '../../support/runner/rings.js';
 import { Points } from '../../support/vm/points.js';
 
 const root = path.resolve(import.meta.dirname, '../../..');
@@ -90,4 +93,61 @@ test('every kernel of the matrix has a name of its own, one runs all tests, and 
   expect(new Set(kernels.map(({ name }) => name)).size).toBe(kernels.length);
   expect(kernels.filter((kernel) => 'suite' in kernel && kernel.tests === 'all')).toHaveLength(1);
   for (const kernel of kernels) if ('not-run' in kernel) expect(kernel['not-run']).not.toBe('');
+});
+
+const of = (...names: string[]): { name: string }[] => names.map((name) => ({ name }));
+
+test.each([
+  ['debian-12', ['debian-12']],
+  ['debian-12-', ['debian-12-backports']],
+  ['backports', ['debian-12-backports', 'debian-13-backports']],
+  ['', ['debian-12', 'debian-12-backports', 'debian-13-backports']],
+  ['debian-1', ['debian-12', 'debian-12-backports', 'debian-13-backports']],
+  ['Debian-12', []],
+  ['ubuntu', []],
+])('a whole name means that one only, a part all that contain it: "%s"', (filter, expected) => {
+  const all = of('debian-12', 'debian-12-backports', 'debian-13-backports');
+  expect(named(all, filter).map(({ name }) => name)).toEqual(expected);
+});
+
+/** What the ring gives its program for a choice on the command line, without the path of the program. */
+const chosen = (filter: string): string[][] =>
+  rings
+    .find(({ name }) => name === 'vm')!
+    .programs(root, filter)
+    .map(({ args }) => args.slice(1));
+
+test('vm/KERNEL and vm/KERNEL/TEST choose a kernel and one of its tests, also one of ring 3', () => {
+  expect(chosen('debian-12')).toEqual([['debian-12']]);
+  expect(chosen('debian-12/netem')).toEqual([['debian-12', 'netem']]);
+  expect(chosen('debian-12/lab/packet-order')).toEqual([['debian-12', 'lab/packet-order']]);
+  expect(chosen('')).toEqual(matrix(root).map(({ name }) => [name]));
+  expect(chosen('solaris')).toEqual([]);
+});
+
+test('a test that is asked for runs once, and one that is too long for every day only then', () => {
+  const kernel = matrix(root).find(({ name }) => name === 'debian-12');
+  if (kernel === undefined || 'not-run' in kernel) throw new Error('the kernel that all tests are for');
+  const jobs = jobsFor(root, kernel);
+  const names = (...filters: string[]): string[] => choose(jobs, filters).map(({ name }) => name);
+  expect(names('netem', 'netem', 'long-fat')).toEqual(['netem', 'long-fat']);
+  // As it is called, although it is a part of another's name.
+  expect(names('lab/limits')).toEqual(['lab/limits']);
+  expect(names('lab/')).toEqual(labs.map(({ name }) => `lab/${name}`));
+  expect(names('no such test')).toEqual([]);
+  const usual = names();
+  for (const { name, usual: always = false } of labs) expect(usual.includes(`lab/${name}`), name).toBe(always);
+  expect(usual.length).toBeLessThan(jobs.all.length);
+  // Without the module nothing of it is left to choose.
+  const without = jobsFor(root, { ...kernel, module: false });
+  expect(without.all.filter(({ name }) => jobs.ofModule.has(name))).toEqual([]);
+});
+
+test('every lab of ring 3 runs over the module in the guest, or there is a reason', () => {
+  const files = readdirSync(path.join(root, 'test/lab'))
+    .filter((file) => file.endsWith('.test.ts'))
+    .map((file) => file.replace('.test.ts', ''));
+  const known = [...labs.map(({ name }) => name), ...Object.keys(onHostsOnly)];
+  expect(known.toSorted()).toEqual(files.toSorted());
+  for (const [name, reason] of Object.entries(onHostsOnly)) expect(reason, name).not.toBe('');
 });
