@@ -55,7 +55,9 @@ await overManners(
     // The relay by sockets does not know which version of IP it carries.
     if (group.manner === splice && group.version === 6) return;
     const links = new Wires(lab);
-    for (const { name, client, server, bytes, loses } of wires) {
+    // Neither the wires nor what relays look at an IP header for anything but the way and the length: over IPv6 the last
+    // wire, which does all at once, is enough.
+    for (const { name, client, server, bytes, loses } of group.version === 4 ? wires : wires.slice(-1)) {
       await test(name, async (t) => {
         links.set('c', client);
         links.set('s', server);
