@@ -82,12 +82,16 @@ static void put_ip_v6(struct sk_buff *skb, const struct splice_leg *leg)
 	skb->protocol = htons(ETH_P_IPV6);
 }
 
-/* A segment to the peer of `side`, made by hand. Takes and leaves the flow's lock. */
+/* A segment to the peer of `side`, made by hand. Takes and leaves the flow's lock. While there is a socket it
+ * goes where the socket's go: through this host's NAT, if they do. Past it, its peer would answer a
+ * stranger with a RST, which our socket took for its own.
+ */
 static void send_by_hand(struct ss_flow *flow, int side, enum kind kind)
 {
 	const struct splice_leg *leg = &flow->slot.leg[side];
 	struct ss_net *ssn = flow->ssn;
 	struct sk_buff *skb;
+	bool has_socket;
 	int err;
 
 	skb = alloc_skb(MAX_HEADER + sizeof(struct ipv6hdr) + MAX_TCP_HEADER, GFP_ATOMIC);
@@ -103,13 +107,17 @@ static void send_by_hand(struct ss_flow *flow, int side, enum kind kind)
 		put_ip_v6(skb, leg);
 	skb_reset_network_header(skb);
 	err = ss_output_attach(flow, side, skb);
+	has_socket = flow->slot.phase == SPLICE_PHASE_TRANSIT;
 	spin_unlock_bh(&flow->lock);
 	if (err) {
 		kfree_skb(skb);
 		return;
 	}
 	ss_count_more(ssn, kind == RESET ? SYMSPLICE_COUNT_RESETS : SYMSPLICE_COUNT_PROBES);
-	ss_output_send(ssn->net, skb);
+	if (has_socket)
+		ss_output_send_local(ssn->net, skb);
+	else
+		ss_output_send(ssn->net, skb);
 }
 
 void ss_byhand_reset(struct ss_flow *flow, int side)

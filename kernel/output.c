@@ -150,3 +150,15 @@ void ss_output_send(struct net *net, struct sk_buff *skb)
 	dst_output(net, NULL, skb);
 	rcu_read_unlock_bh();
 }
+
+/* Through LOCAL_OUT, as what a socket sends: with conntrack and NAT, where they are. */
+void ss_output_send_local(struct net *net, struct sk_buff *skb)
+{
+	nf_reset_ct(skb);
+	rcu_read_lock_bh();
+	if (skb->protocol == htons(ETH_P_IP))
+		ip_local_out(net, NULL, skb);
+	else
+		ip6_local_out(net, NULL, skb);
+	rcu_read_unlock_bh();
+}

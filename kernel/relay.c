@@ -123,7 +123,9 @@ static unsigned int transit(struct ss_flow *flow, struct sk_buff *skb, struct ss
 	bool was_seen = leg->flags & SPLICE_LEG_SEEN;
 	unsigned int verdict;
 
-	leg->flags |= SPLICE_LEG_SEEN;
+	/* Whoever knows nothing of the connection answers with a RST, too. */
+	if (!(seg->flags & TCPHDR_RST))
+		leg->flags |= SPLICE_LEG_SEEN;
 	leg->active = ss_tick();
 	verdict = ss_queue_segment(flow, skb, seg);
 	if (!was_seen || flow->gate)

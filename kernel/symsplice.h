@@ -136,6 +136,7 @@ int ss_output_route(struct ss_flow *flow, int side);			/* flow->lock */
 bool ss_output_is_local(const struct ss_flow *flow, int side);		/* flow->lock */
 int ss_output_attach(struct ss_flow *flow, int side, struct sk_buff *skb); /* flow->lock */
 void ss_output_send(struct net *net, struct sk_buff *skb);		/* [S] or [P], no lock */
+void ss_output_send_local(struct net *net, struct sk_buff *skb);		/* [P], no lock */
 u32 ss_output_limit(const struct ss_flow *flow, int side);		/* flow->lock */
 
 /* accept.c: [P] */

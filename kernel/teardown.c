@@ -7,7 +7,7 @@
  *   idle	no byte either way for as long as splice() said: both peers get a RST
  *   keepalive	a peer that has said nothing for net.ipv4.tcp_keepalive_time is asked, as a socket
  *		would, and after tcp_keepalive_probes questions given up. In transit the sockets do it
- *   intents	one of the two sockets was closed
+ *   intents	one of the two sockets was closed, or the client's connection is over
  */
 #include <net/tcp.h>
 
@@ -104,7 +104,8 @@ static enum vigil look(struct ss_flow *flow, u32 *reason)
 		if (!flow->sk[SPLICE_CLIENT] || !flow->sk[SPLICE_SERVER])
 			return NOTHING;
 		return sock_flag(flow->sk[SPLICE_CLIENT], SOCK_DEAD) ||
-		       sock_flag(flow->sk[SPLICE_SERVER], SOCK_DEAD) ? FORGET : NOTHING;
+		       sock_flag(flow->sk[SPLICE_SERVER], SOCK_DEAD) ||
+		       READ_ONCE(flow->sk[SPLICE_CLIENT]->sk_state) == TCP_CLOSE ? FORGET : NOTHING;
 	case SPLICE_PHASE_ENDED:
 		wait = slot->reason == SPLICE_CLOSE_END ? READ_ONCE(ss_time_wait_ms) : RESET_QUIET_MS;
 		return ms_since(slot->ended) >= min(wait, READ_ONCE(ss_time_wait_ms)) ? FORGET : NOTHING;
