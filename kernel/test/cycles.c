@@ -244,9 +244,9 @@ int cycles(int argc, char **argv)
 	double start = now();
 
 	enter("prx");
-	listener = listen_on(PORT);
+	listener = listen_on(PORT, NULL);
 	enter("srv");
-	server_listener = listen_on(SERVER_PORT);
+	server_listener = listen_on(SERVER_PORT, NULL);
 	for (int i = 0; i < rounds; i++) {
 		load(argv[2], argv[3]);
 		round_of(i % 20 == 19 ? FORGOTTEN : i % 3, flows, count, listener, server_listener);

@@ -17,10 +17,13 @@
 #define RESET 2 /* the client resets when it has half of what it wants */
 #define SRESET 4 /* the server resets when it has sent half */
 #define SLOW 8	/* the server sends everything before it reads */
+#define MEET 16 /* the server sends nothing until the file is there that the client waits for */
+#define URGENT 32 /* the server says when it hears of urgent data */
 
 struct request {
 	uint64_t up, down;
 	uint32_t flags, seed;
+	char until[32];
 };
 
 struct job {
@@ -31,10 +34,16 @@ struct job {
 	uint64_t done;
 	int shut;
 	int pace;
+	const char *until; /* a file that is waited for first, or null */
 };
 
 void die(const char *what) __attribute__((noreturn));
+/* Until the file is there. No name: at once. */
+void wait_for(const char *file);
 double now(void);
+
+/* The bytes from `at` on. */
+void fill(uint8_t *to, uint64_t at, size_t n, uint32_t seed);
 
 /* Bodies of threads, for a struct job. */
 void *sender(void *arg);
@@ -45,9 +54,20 @@ int read_all(int fd, void *to, size_t n);
 int write_all(int fd, const void *from, size_t n);
 /* Closes by RST. */
 void reset(int fd);
-int listen_on(int port);
+/* Bound to a device, or not. */
+int listen_on(int port, const char *device);
+void bind_port(int fd, const char *host, int port);
 int family_of(const char *host);
 int connect_fd(int fd, const char *host, int port);
+
+/* ---- by TCP_REPAIR ---- */
+
+/* The first sequence number of a socket that is about to connect. */
+void begin_at(int fd, uint32_t isn);
+/* What the timestamps of a connection show now. */
+void set_clock(int fd, uint32_t value);
+/* Closes, and says nothing. */
+void vanish(int fd);
 
 /* ---- generic netlink ---- */
 
@@ -78,6 +98,7 @@ struct family find_family(int fd);
 struct pair {
 	int client, server;
 	uint32_t len, idle;
+	int open; /* INTEND: the gate is left open */
 };
 
 /* Each: 0, or -errno; ask_pair() also an answer, which is positive. */
@@ -96,3 +117,4 @@ void server(int port);
 int client(int argc, char **argv);
 int ctl(int argc, char **argv);
 int cycles(int argc, char **argv);
+int forge(int argc, char **argv);

@@ -43,11 +43,11 @@ plan() { echo "1..$tests"; }
 
 # eventually COMMAND...: within a minute, however slow the machine; bounds a failure, and asks five times a second.
 eventually() {
-  tries=0
+  read -r since _ </proc/uptime
   until "$@"; do
     sleep 0.2
-    tries=$((tries + 1))
-    [ $tries -lt 300 ] || return 1
+    read -r now _ </proc/uptime
+    [ $((${now%.*} - ${since%.*})) -lt 60 ] || return 1
   done
 }
 
@@ -115,6 +115,7 @@ proxy_up() {
   /sbin/ip netns exec prx $LAB proxy 1080 ${TO:-10.99.2.3} 7000 "$@" >/tmp/proxy.log 2>&1 &
   PROXY=$!
   eventually listens prx 0438
+  if [ -e /tmp/events ]; then told=$(grep -c "^event 1 " /tmp/events); fi
 }
 
 proxy_down() {
@@ -126,7 +127,52 @@ proxy_down() {
 # client up=N ...
 client() { in_cli $LAB client ${VIA:-10.99.1.2} 1080 "$@"; }
 
+# held 'PROXY OPTIONS' CLIENT-ARGUMENTS...: a flow that is released, and silent behind the first half of what its client
+# sends; go_on says when the rest may come. Then `wait $C`.
+held() {
+  proxy_up $1
+  shift
+  rm -f /tmp/go
+  client until=/tmp/go "$@" >/tmp/client 2>&1 &
+  C=$!
+  eventually phase_is released 1
+}
+go_on() { touch /tmp/go; }
+# ends NAME: what was held goes on, and every byte comes.
+ends() {
+  go_on
+  wait $C
+  code=$?
+  cp /tmp/client /tmp/out
+  ok "$1" $code
+  proxy_down >/dev/null
+  eventually none_left
+}
+
 # --- what the module says
+
+# Every end from here on is in /tmp/events, with its reason.
+watch_events() {
+  /sbin/ip netns exec prx $LAB ctl events 1000000 >/tmp/events 2>&1 &
+  EVENTS=$!
+  eventually grep -q listening /tmp/events
+  told=0
+}
+unwatch_events() {
+  kill $EVENTS
+  wait $EVENTS 2>/dev/null
+}
+has_ended() { [ "$(grep -c '^event 1 ' /tmp/events)" -ge "$1" ]; }
+# ended_as REASON [HOW-MANY]: so, and so many, since it was asked last: enum splice_close_reason.
+ended_as() {
+  eventually has_ended $((told + ${2:-1}))
+  grep '^event 1 ' /tmp/events | tail -n +$((told + 1)) >/tmp/out
+  told=$(grep -c '^event 1 ' /tmp/events)
+  [ "$(grep -c " reason $1 " /tmp/out)" = ${2:-1} ] && [ "$(wc -l </tmp/out)" = ${2:-1} ]
+  ok "... with reason $1, said once" $?
+}
+# of SIDE WHAT: of the only flow there is: port, end, ack or segments.
+of() { ctl flows | sed "s/.* $1 port/port/;s/ server .*//;s/.*$2 \([0-9]*\).*/\1/"; }
 
 # stat NAME: a counter.
 stat() { ctl stats | tr ' ' '\n' | sed -n "s/^$1=//p"; }

@@ -143,6 +143,8 @@ int ask_pair(int nl, int family, int cmd, const struct pair *pair)
 	if (cmd == SYMSPLICE_CMD_SPLICE) {
 		put32(&ask, SYMSPLICE_A_LEN, pair->len);
 		put32(&ask, SYMSPLICE_A_IDLE, pair->idle);
+	} else if (pair->open) {
+		put(&ask, SYMSPLICE_A_OPEN, "", 0);
 	}
 	error = talk(nl, &ask, on_answer, &answer);
 	return error ? error : answer.answer;

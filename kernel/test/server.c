@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* lab server: does what the request at the beginning of a connection asks for. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -9,6 +10,23 @@
 #include <unistd.h>
 
 #include "lab.h"
+
+static void on_urgent(int signal)
+{
+	static const char said[] = "server: urgent\n";
+
+	if (write(STDOUT_FILENO, said, sizeof(said) - 1) < 0)
+		_exit(1);
+}
+
+/* Urgent bytes stay where they are in the stream. */
+static void hear_urgent(int fd)
+{
+	int on = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) || fcntl(fd, F_SETOWN, getpid()))
+		die("urgent");
+}
 
 static void *serve(void *arg)
 {
@@ -22,11 +40,14 @@ static void *serve(void *arg)
 		close(fd);
 		return NULL;
 	}
+	if (request.flags & URGENT)
+		hear_urgent(fd);
 	in.bytes = request.up;
 	in.seed = request.seed;
 	out.bytes = request.flags & SRESET ? request.down / 2 : request.down;
 	out.seed = request.seed + 1;
 	out.shut = !(request.flags & SRESET);
+	out.until = request.flags & MEET ? request.until : NULL;
 	if (request.flags & HALF) {
 		receiver(&in);
 		if (!in.error && recv(fd, &byte, 1, 0) != 0)
@@ -42,6 +63,7 @@ static void *serve(void *arg)
 		pthread_join(thread, NULL);
 	}
 	if (request.flags & SRESET) {
+		wait_for(request.until);
 		usleep(100000);
 		reset(fd);
 		return NULL;
@@ -60,10 +82,11 @@ static void *serve(void *arg)
 
 void server(int port)
 {
-	int fd = listen_on(port);
+	int fd = listen_on(port, NULL);
 	pthread_attr_t attr;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGURG, on_urgent);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);

@@ -33,7 +33,7 @@ static uint8_t byte_at(uint64_t p, uint32_t seed)
 	return (word ^ word >> 29) >> (8 * (p & 7));
 }
 
-static void fill(uint8_t *to, uint64_t p, size_t n, uint32_t seed)
+void fill(uint8_t *to, uint64_t p, size_t n, uint32_t seed)
 {
 	for (size_t i = 0; i < n; i++)
 		to[i] = byte_at(p + i, seed);
@@ -53,6 +53,8 @@ void *sender(void *arg)
 	struct job *job = arg;
 	uint8_t *buffer = malloc(CHUNK);
 
+	if (job->until)
+		wait_for(job->until);
 	while (job->done < job->bytes) {
 		size_t n = job->bytes - job->done < CHUNK ? job->bytes - job->done : CHUNK;
 		ssize_t sent;
@@ -123,6 +125,12 @@ int write_all(int fd, const void *from, size_t n)
 	return 0;
 }
 
+void wait_for(const char *file)
+{
+	while (file[0] && access(file, F_OK))
+		usleep(20000);
+}
+
 void reset(int fd)
 {
 	struct linger none = { 1, 0 };
@@ -131,13 +139,15 @@ void reset(int fd)
 	close(fd);
 }
 
-int listen_on(int port)
+int listen_on(int port, const char *device)
 {
 	int fd = socket(AF_INET6, SOCK_STREAM, 0), on = 1, off = 0;
 	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_IPV6, 26 /* IPV6_V6ONLY */, &off, sizeof(off));
+	if (device && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, strlen(device)))
+		die("listen: device");
 	if (bind(fd, (void *)&any, sizeof(any)) || listen(fd, 4096))
 		die("listen");
 	return fd;
@@ -159,4 +169,17 @@ int connect_fd(int fd, const char *host, int port)
 	}
 	inet_pton(AF_INET, host, &four.sin_addr);
 	return connect(fd, (void *)&four, sizeof(four));
+}
+
+/* For a connection to `host`. */
+void bind_port(int fd, const char *host, int port)
+{
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int on = 1, err;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	err = family_of(host) == AF_INET6 ? bind(fd, (void *)&six, sizeof(six)) : bind(fd, (void *)&four, sizeof(four));
+	if (err)
+		die("bind");
 }
