@@ -43,8 +43,9 @@ export function kernelSnapshots({ packetPlane, modulePlane }: SpliceEngine): {
   };
 }
 
-/** A module that was unloaded meanwhile has no numbers any more. */
+/** A module that was unloaded meanwhile has no numbers any more; those of another version have other names. */
 function moduleNow(plane: ModulePlane): ModuleSnapshot | undefined {
+  if (plane.presence !== 'there') return undefined;
   try {
     return moduleSnapshot(plane);
   } catch {

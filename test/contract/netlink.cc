@@ -110,6 +110,11 @@ void Family() {
   const ModuleFamily family = DecodeFamily(NetlinkAttributes(attributes));
   TAP_OK(family.id == 29, "the family's number");
   TAP_OK(family.events == 11, "the group by its name, not by its place");
+  TAP_OK(family.ours, "ours, by its name");
+  Bytes foreign;
+  Attribute(&foreign, CTRL_ATTR_FAMILY_NAME, Text("symspliced"));
+  Attribute(&foreign, CTRL_ATTR_FAMILY_ID, Raw<uint16_t>(30));
+  TAP_OK(!DecodeFamily(NetlinkAttributes(foreign)).ours, "another of a list of all families");
   TAP_OK(DecodeFamily(NetlinkAttributes(Bytes{})).id == 0, "no family in an empty answer");
 }
 
