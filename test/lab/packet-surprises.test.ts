@@ -219,6 +219,20 @@ await withLab(async (lab) => {
     t.equal((await reneging()) - before, 0);
   });
 
+  /** How far relayed timestamps are from those that the peers sent, both ways; when nothing is under way between the two looks. */
+  async function shifts(t: Test, flow: PeerFlow): Promise<string> {
+    let before = '';
+    const look = async (): Promise<string> => {
+      await bed.exchange(t, 1);
+      const { client, toServer, server, toClient } = await bed.seen(flow);
+      const seen = `up ${plus(toServer.tsval, -client.tsval)}, down ${plus(toClient.tsval, -server.tsval)}`;
+      const twice = seen === before;
+      before = seen;
+      return twice ? seen : '';
+    };
+    return eventually(look, (seen) => seen !== '', 'the clocks are never the same twice');
+  }
+
   await test('S8: the clock of a released flow never jumps', async (t) => {
     const old = async (): Promise<number> =>
       (await kernelCount(lab.cli, 'TcpExtPAWSEstab')) + (await kernelCount(lab.srv, 'TcpExtPAWSEstab'));
@@ -226,12 +240,17 @@ await withLab(async (lab) => {
       const flow = await bed.open(version);
       await bed.exchange(t, 300_000);
       await untilReleased(lab, proxy, flow.clientPort);
-      const before = await old();
+      const [before, first] = [await old(), await shifts(t, flow)];
       for (let round = 0; round < 3; round++) {
         await bed.exchange(t, 500_000);
         await new Promise((resolve) => setTimeout(resolve, 300));
+        t.equal(await shifts(t, flow), first, 'the shift of timestamps');
       }
-      t.equal((await old()) - before, 0, 'segments refused for their timestamps');
+      // An emulated processor that stands still for milliseconds is overtaken by the other one: there old acknowledgements
+      // are refused whoever relays, by packet as by the module.
+      if (process.env['SYMSPLICE_VM_MODULE'] === undefined) {
+        t.equal((await old()) - before, 0, 'segments refused for their timestamps');
+      }
       await bed.close(flow);
     }
   });
