@@ -11,6 +11,7 @@
 
 #define IFF_LOOPBACK 0x8
 #define TCP_ECN_OK 1
+#define TCP_ECN_ACCURATE 16 /* since Linux 6.15; before nothing sets the bit */
 
 /* What does not change any more once a connection is established. */
 struct traits {
@@ -55,6 +56,8 @@ static __always_inline void read_traits(struct tcp_sock *tcp, struct traits *out
 		out->flags |= SPLICE_LEG_SACK;
 	if (tcp->ecn_flags & TCP_ECN_OK)
 		out->flags |= SPLICE_LEG_ECN;
+	if (tcp->ecn_flags & TCP_ECN_ACCURATE)
+		out->refusal = SPLICE_ANSWER_ACCURATE_ECN;
 	if (bpf_core_field_exists(tcp->tcp_usec_ts) && BPF_CORE_READ_BITFIELD(tcp, tcp_usec_ts))
 		out->flags |= SPLICE_LEG_MICROSECONDS;
 	out->clock_offset = tcp->tsoffset;

@@ -154,6 +154,7 @@ export const PACKET_ANSWER = {
   'bad-request': 13,
   'small-segments': 14,
   tunneled: 15,
+  'accurate-ecn': 16,
 } as const;
 export type PacketAnswer = keyof typeof PACKET_ANSWER;
 /** Names by value. */
@@ -174,6 +175,7 @@ export const PACKET_ANSWER_NAMES = [
   'bad-request',
   'small-segments',
   'tunneled',
+  'accurate-ecn',
 ] as const satisfies readonly PacketAnswer[];
 
 /** What the programs of the packet backend count, and the kernel module. */

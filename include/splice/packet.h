@@ -202,7 +202,8 @@ SPLICE_PACKET_ASSERT(sizeof(struct splice_flow_slot) == 256, "flow: layout is AB
 	X(MAP_FULL, 12)      /* refused: the map has no room */                        \
 	X(BAD_REQUEST, 13)   /* no such slot or operation */                           \
 	X(SMALL_SEGMENTS, 14) /* refused: a peer takes smaller segments than its family can be told */ \
-	X(TUNNELED, 15)      /* refused: a route leads through a tunnel or IPsec */
+	X(TUNNELED, 15)      /* refused: a route leads through a tunnel or IPsec */    \
+	X(ACCURATE_ECN, 16)  /* refused: RFC 9768 counts marks of one connection */
 
 /**
  * struct splice_packet_request - data of a test run of `control`, behind 14 bytes

@@ -27,6 +27,7 @@ const ANSWERS: Record<PacketAnswer, string> = {
   'bad-request': 'the addon and the BPF program do not understand each other: build both again',
   'small-segments': 'one side takes smaller segments than the other can be told',
   tunneled: 'a route leads through a tunnel or IPsec',
+  'accurate-ecn': 'one side speaks Accurate ECN, whose counters are of one connection',
 };
 
 const NATIVE_ANSWERS: Record<keyof typeof PACKET_ANSWERS_NATIVE, string> = {
