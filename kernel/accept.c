@@ -8,6 +8,7 @@
 #include <net/inet_sock.h>
 #include <net/tcp.h>
 
+#include "compat.h"
 #include "symsplice.h"
 
 /* The smallest path MTU that a sender can be told of: Linux' ip_rt_min_pmtu, RFC 8200 section 5. */
@@ -70,22 +71,20 @@ void ss_accept_key(const struct sock *sk, struct splice_key *key)
 /* The timestamp clock of the local socket towards `leg`, now. */
 u32 ss_accept_clock(const struct splice_leg *leg)
 {
-	return tcp_time_stamp_raw() + leg->clock_offset;
+	return ss_compat_clock(leg->flags & SPLICE_LEG_MICROSECONDS) + leg->clock_offset;
 }
 
 static u32 refusal_of(struct sock *sk)
 {
-	const struct tcp_sock *tp = tcp_sk(sk);
-
 	/* Somebody in the kernel has its eyes on it: a sockmap, KCM, an NBD client, ... */
 	if (inet_csk(sk)->icsk_ulp_ops || READ_ONCE(sk->sk_user_data))
 		return SPLICE_ANSWER_ULP;
 	if (sk_is_mptcp(sk))
 		return SPLICE_ANSWER_MPTCP;
-#ifdef CONFIG_TCP_MD5SIG
-	if (rcu_access_pointer(tp->md5sig_info))
+	if (ss_compat_is_authenticated(sk))
 		return SPLICE_ANSWER_AUTHENTICATED;
-#endif
+	if (ss_compat_has_accurate_ecn(tcp_sk(sk)))
+		return SPLICE_ANSWER_ACCURATE_ECN;
 	return SPLICE_ANSWER_DONE;
 }
 
@@ -121,11 +120,15 @@ u32 ss_accept_read(struct ss_flow *flow, int side, struct sock *sk)
 	/* The process reads no more: what comes would be nobody's, and its end is no end of the stream. */
 	if (tp->repair || ((sk->sk_shutdown & RCV_SHUTDOWN) && !sock_flag(sk, SOCK_DONE)))
 		return none;
+	/* A device that goes takes itself out of routes. */
+	rcu_read_lock();
 	dst = __sk_dst_get(sk);
-	leg->ifindex = dst ? dst->dev->ifindex : sk->sk_bound_dev_if;
+	leg->ifindex = dst ? READ_ONCE(dst->dev)->ifindex : sk->sk_bound_dev_if;
+	rcu_read_unlock();
 	leg->flags |= (tp->rx_opt.tstamp_ok ? SPLICE_LEG_TIMESTAMPS : 0) |
 		      (tp->rx_opt.sack_ok ? SPLICE_LEG_SACK : 0) |
-		      (tp->ecn_flags & TCP_ECN_OK ? SPLICE_LEG_ECN : 0);
+		      (ss_compat_has_microseconds(tp) ? SPLICE_LEG_MICROSECONDS : 0) |
+		      (ss_compat_has_ecn(tp) ? SPLICE_LEG_ECN : 0);
 	leg->clock_offset = tp->tsoffset;
 	leg->peer_scale = tp->rx_opt.snd_wscale;
 	leg->own_scale = tp->rx_opt.rcv_wscale;

@@ -5,21 +5,10 @@
  */
 #include <linux/init.h>
 #include <linux/module.h>
-#include <linux/version.h>
 #include <net/netns/generic.h>
 
+#include "compat.h"
 #include "symsplice.h"
-
-#if !IS_ENABLED(CONFIG_IPV6)
-#error "symsplice: the kernel is built without IPv6"
-#endif
-#if BITS_PER_LONG != 64
-#error "symsplice: numbers of flows are indexes of an xarray, which are unsigned long"
-#endif
-#if (LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0) || LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)) && \
-	!defined(SYMSPLICE_FORCE)
-#error "symsplice: tested with Linux 6.1 only. To build it for another version: make SYMSPLICE_FORCE=y"
-#endif
 
 unsigned int ss_flows_max = SPLICE_PACKET_FLOWS_DEFAULT;
 module_param_named(flows, ss_flows_max, uint, 0644);

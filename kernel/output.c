@@ -12,6 +12,7 @@
 #include <net/netfilter/nf_conntrack.h>
 #include <net/route.h>
 
+#include "compat.h"
 #include "symsplice.h"
 
 /* What a route is asked for with, of a socket that may go. */
@@ -44,7 +45,6 @@ static struct dst_entry *ask_v4(struct net *net, const struct splice_leg *leg,
 	struct flowi4 fl4 = {
 		.flowi4_oif = route->device,
 		.flowi4_mark = route->mark,
-		.flowi4_tos = RT_TOS(route->tos),
 		.flowi4_uid = route->uid,
 		.flowi4_proto = IPPROTO_TCP,
 		.flowi4_flags = FLOWI_FLAG_ANYSRC,
@@ -55,6 +55,7 @@ static struct dst_entry *ask_v4(struct net *net, const struct splice_leg *leg,
 
 	memcpy(&fl4.saddr, leg->key.local + 12, 4);
 	memcpy(&fl4.daddr, leg->key.remote + 12, 4);
+	ss_compat_set_tos(&fl4, route->tos);
 	rt = ip_route_output_flow(net, &fl4, NULL);
 	return IS_ERR(rt) ? NULL : &rt->dst;
 }
@@ -146,9 +147,11 @@ int ss_output_attach(struct ss_flow *flow, int side, struct sk_buff *skb)
 
 void ss_output_send(struct net *net, struct sk_buff *skb)
 {
-	rcu_read_lock_bh();
+	local_bh_disable();
+	rcu_read_lock();
 	dst_output(net, NULL, skb);
-	rcu_read_unlock_bh();
+	rcu_read_unlock();
+	local_bh_enable();
 }
 
 /* Through LOCAL_OUT, as what a socket sends: with conntrack and NAT, where they are. */

@@ -107,7 +107,7 @@ int ss_relay_prepare(struct ss_flow *flow, struct sk_buff *skb, struct ss_segmen
 	if ((seg->flags & (TCPHDR_FIN | TCPHDR_RST)) && !ss_segment_checksum_holds(skb, seg))
 		return drop(flow, SPLICE_COUNT_DROP_CHECKSUM);
 	ss_track_segment(flow, seg, event);
-	if (ss_rewrite_segment(skb, seg, x, y) || ss_output_attach(flow, seg->side ^ 1, skb))
+	if (ss_segment_unlist(skb, seg) || ss_rewrite_segment(skb, seg, x, y) || ss_output_attach(flow, seg->side ^ 1, skb))
 		return drop(flow, SPLICE_COUNT_DROP_REWRITE);
 	x->segments++;
 	ss_count(flow->ssn, SPLICE_COUNT_RELAYED);

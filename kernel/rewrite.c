@@ -6,7 +6,6 @@
  * it; whatever the device has done, or will do, about it (CHECKSUM_PARTIAL, COMPLETE). Merged
  * segments stay merged. Must not change anything of the flow.
  */
-#include <asm/unaligned.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <net/dsfield.h>
@@ -15,6 +14,7 @@
 #include <net/ipv6.h>
 #include <net/tcp.h>
 
+#include "compat.h"
 #include "symsplice.h"
 
 #define HEADER_MOST 60 /* bytes of a TCP header with all options */

@@ -14,6 +14,7 @@
 #include <net/ipv6.h>
 #include <net/tcp.h>
 
+#include "compat.h"
 #include "symsplice.h"
 
 /* At most so many IPv6 extension headers are walked over. */
@@ -96,8 +97,8 @@ static enum ss_parsed parse_v6(struct sk_buff *skb, bool outgoing, struct ss_seg
 		return SS_PARSED_NOT_TCP;
 	seg->l4 = at;
 	seg->extra = at - sizeof(*ip);
-	if (seg->extra && ipv6_has_hopopt_jumbo(skb) == IPPROTO_TCP)
-		seg->extra -= sizeof(struct hop_jumbo_hdr);
+	if (seg->extra)
+		seg->extra -= ss_compat_jumbo(skb);
 	return SS_PARSED_SEGMENT;
 }
 
@@ -182,6 +183,36 @@ int ss_segment_make_bare(struct sk_buff *skb, struct ss_segment *seg)
 	sum_bare(skb, seg, tcp);
 	seg->length = 0;
 	seg->end = seg->seq;
+	return 0;
+}
+
+/* A device may merge segments of a connection without a socket into a list that keeps every header (Linux
+ * 6.10, rx-gro-list), for who forwards them as they are. What is written into the first header is to
+ * hold for all of them: as with what is merged the usual way, where the others are made again of it.
+ */
+int ss_segment_unlist(struct sk_buff *skb, const struct ss_segment *seg)
+{
+	u32 length = skb->len - seg->l4;
+	struct tcphdr *tcp;
+
+	if (!skb_is_gso(skb) || !(skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST))
+		return 0;
+	if (skb_ensure_writable(skb, seg->l4 + seg->header))
+		return -ENOMEM;
+	tcp = (struct tcphdr *)(skb->data + seg->l4);
+	/* Merged were only segments whose sums hold; from here on there is one to be computed for each. */
+	if (seg->ip6)
+		tcp->check = ~csum_ipv6_magic(&ipv6_hdr(skb)->saddr, &ipv6_hdr(skb)->daddr, length,
+					      IPPROTO_TCP, 0);
+	else
+		tcp->check = ~csum_tcpudp_magic(ip_hdr(skb)->saddr, ip_hdr(skb)->daddr, length,
+						IPPROTO_TCP, 0);
+	skb->csum_start = (unsigned char *)tcp - skb->head;
+	skb->csum_offset = offsetof(struct tcphdr, check);
+	skb->ip_summed = CHECKSUM_PARTIAL;
+	/* DODGY: nobody may rely on what the list's elements look like. */
+	skb_shinfo(skb)->gso_type &= ~SKB_GSO_FRAGLIST;
+	skb_shinfo(skb)->gso_type |= SKB_GSO_DODGY;
 	return 0;
 }
 

@@ -73,6 +73,7 @@ static inline unsigned short ss_key_port(__be16 port)
 enum ss_parsed ss_segment_parse(struct sk_buff *skb, bool ip6, bool outgoing,
 				struct ss_segment *seg, struct splice_key *key);
 bool ss_segment_checksum_holds(struct sk_buff *skb, const struct ss_segment *seg);
+int ss_segment_unlist(struct sk_buff *skb, const struct ss_segment *seg);
 int ss_segment_make_bare(struct sk_buff *skb, struct ss_segment *seg);
 int ss_segment_remove_options(struct sk_buff *skb, struct ss_segment *seg);
 void ss_segment_key_v4(struct splice_key *key, __be32 remote, __be32 local);

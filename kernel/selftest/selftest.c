@@ -2,10 +2,10 @@
 /* The arithmetic and the table of transitions, at their edges, each time the module is loaded: it takes
  * microseconds. A failure refuses to load. Called by module init.
  */
-#include <asm/unaligned.h>
 #include <linux/init.h>
 #include <net/tcp.h>
 
+#include "compat.h"
 #include "symsplice.h"
 
 #define T(condition)                                                                \

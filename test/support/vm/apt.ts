@@ -37,6 +37,8 @@ export class Apt {
       'Dir::State::Status': '/dev/null',
       'Dir::Cache': directory,
       'APT::Sandbox::User': 'root',
+      // Nothing of the machine is changed, so nobody need be kept from it.
+      'Debug::NoLocking': 'true',
       'Acquire::Retries': '2',
       'Acquire::Languages': 'none',
     }).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
@@ -62,6 +64,19 @@ export class Apt {
     return { name, version: field('Version'), depends: field('Depends') };
   }
 
+  #extract(file: string, to: string): void {
+    execFileSync('dpkg-deb', ['-x', file, to]);
+    rmSync(file);
+  }
+
+  /** Unpacks packages with all that they depend on into `to`. No script of theirs is run. */
+  unpackAll(to: string, names: readonly string[]): void {
+    const archives = path.join(this.#directory, 'archives');
+    this.#run('apt-get', '-q', '-y', '--download-only', '--no-install-recommends', 'install', ...names);
+    const files = readdirSync(archives).filter((entry) => entry.endsWith('.deb'));
+    for (const file of files) this.#extract(path.join(archives, file), to);
+  }
+
   /** Unpacks packages into `home`, unless it is there: beside it and renamed, so that an interrupted run leaves no half. */
   unpack(home: string, names: readonly string[], finish: (beside: string) => void): void {
     if (existsSync(home)) return;
@@ -73,8 +88,7 @@ export class Apt {
         const isIt = (entry: string): boolean => entry.startsWith(`${name}_`) && entry.endsWith('.deb');
         const file = readdirSync(this.#directory).find(isIt);
         if (file === undefined) throw new Error(`apt-get download ${name} left no package`);
-        execFileSync('dpkg-deb', ['-x', path.join(this.#directory, file), beside]);
-        rmSync(path.join(this.#directory, file));
+        this.#extract(path.join(this.#directory, file), beside);
       }
       finish(beside);
       renameSync(beside, home);

@@ -6,18 +6,17 @@ import { labJob, labs, type GuestLab } from './labs.js';
 import { compiled, type Job } from './root.js';
 
 export interface Jobs {
-  /** Those that run when none is asked for by name. */
+  /** Those that run when none is asked for by name: all but long labs, or what the matrix lists. */
   readonly usual: readonly Job[];
   readonly all: readonly Job[];
   /** Names of those that are nothing without the module. */
   readonly ofModule: ReadonlySet<string>;
 }
 
-/** Tests of test/vm; the names of those that every kernel runs begin with `kernel`. */
-function programs(root: string, wanted: Wanted): Job[] {
+/** Tests of test/vm. */
+function programs(root: string): Job[] {
   return readdirSync(path.join(root, 'test/vm'))
     .filter((file) => file.endsWith('.test.ts'))
-    .filter((file) => wanted.tests === 'all' || file.startsWith('kernel'))
     .map((file) => ({ ...compiled(file.replace(/\.ts$/, '')), name: file.replace('.test.ts', '') }));
 }
 
@@ -28,14 +27,17 @@ function scripts(root: string): Job[] {
     .map((file) => ({ name: `module-${file.replace('.sh', '')}`, command: `sh kernel/test/${file}` }));
 }
 
-export function jobsFor(root: string, wanted: Wanted): Jobs {
-  const own = programs(root, wanted);
-  if (!wanted.module) return { usual: own, all: own, ofModule: new Set() };
-  const module = scripts(root);
-  const ofLabs = (some: readonly GuestLab[]): Job[] => (wanted.tests === 'all' ? some.map(labJob) : []);
+export function jobsFor(root: string, { tests, module: hasModule }: Wanted): Jobs {
+  const own = programs(root);
+  const module = hasModule ? scripts(root) : [];
+  const ofLabs = (some: readonly GuestLab[]): Job[] => (hasModule ? some.map(labJob) : []);
+  const all = [...own, ...module, ...ofLabs(labs)];
   return {
-    usual: [...own, ...module, ...ofLabs(labs.filter(({ usual }) => usual))],
-    all: [...own, ...module, ...ofLabs(labs)],
+    usual:
+      tests === 'all'
+        ? [...own, ...module, ...ofLabs(labs.filter(({ usual }) => usual))]
+        : all.filter(({ name }) => tests.includes(name)),
+    all,
     ofModule: new Set([...module, ...ofLabs(labs)].map(({ name }) => name)),
   };
 }

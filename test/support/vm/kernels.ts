@@ -10,7 +10,7 @@ const known = z.union([
     name: z.string(),
     suite: z.string(),
     package: z.string(),
-    tests: z.enum(['all', 'short']),
+    tests: z.union([z.literal('all'), z.array(z.string())]),
     module: z.boolean().default(false),
   }),
   z.strictObject({ name: z.string(), 'not-run': z.string() }),

@@ -8,6 +8,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, r
 import path from 'node:path';
 import { Apt, homeOf } from './apt.js';
 import type { Kernel, Wanted } from './kernels.js';
+import { toolsFor } from './tools.js';
 
 /** In the cache. */
 export interface Module {
@@ -16,25 +17,40 @@ export interface Module {
   readonly lab: string;
 }
 
-/** Where the headers are, for `make -C`. */
-function fetchHeaders(cache: string, wanted: Wanted, kernel: Kernel): string {
+interface Headers {
+  /** For `make -C`. */
+  readonly directory: string;
+  /** That they depend on: the one that the kernel was compiled by. */
+  readonly compiler: string;
+}
+
+function fetchHeaders(cache: string, wanted: Wanted, kernel: Kernel): Headers {
   // fetchKernel() has asked for new lists a moment ago, so these are of the image's version.
   const apt = new Apt(cache, wanted.suite);
   const headers = apt.show(`linux-headers-${kernel.release}`);
   if (headers.version !== kernel.version) {
     throw new Error(`${headers.name} is of version ${headers.version}, the kernel of ${kernel.version}`);
   }
+  const compiler = /\bgcc-\d+/.exec(headers.depends)?.[0];
+  if (compiler === undefined) throw new Error(`${headers.name} depends on no compiler`);
   const parts = [...headers.depends.matchAll(/\b(linux-headers-\S+?-common|linux-kbuild-[^\s,|]+)/g)];
   const home = homeOf(cache, 'headers', headers);
   const below = `usr/src/${headers.name}`;
   apt.unpack(home, [headers.name, ...parts.map(([, part]) => part ?? '')], (beside) => {
-    // The only absolute path: `include /usr/src/linux-headers-6.1.0-56-common/Makefile`. What stands here instead is
-    // the place of the file that make reads, so that the cache can be moved.
+    // The only absolute paths, as in `include /usr/src/linux-headers-6.1.0-56-common/Makefile`. What stands there
+    // instead is the place of the file that make reads, so that the cache can be moved.
     const makefile = path.join(beside, below, 'Makefile');
     const here = '$(dir $(realpath $(lastword $(MAKEFILE_LIST))))../';
     writeFileSync(makefile, readFileSync(makefile, 'utf8').replaceAll('/usr/src/', here));
   });
-  return path.join(home, below);
+  return { directory: path.join(home, below), compiler };
+}
+
+/** Whether kernel/compat.h has this kernel among those that the module is for. */
+export function isSupported(root: string, release: string): boolean {
+  const compat = readFileSync(path.join(root, 'kernel/compat.h'), 'utf8');
+  const series = [...compat.matchAll(/!SS_IS\((\d+), (\d+)\)/g)].map(([, major, minor]) => `${major}.${minor}`);
+  return series.includes(/^\d+\.\d+/.exec(release)?.[0] ?? '');
 }
 
 /** The files that the build reads, and no outputs of one that somebody made in place. */
@@ -48,13 +64,18 @@ function sourcesOf(root: string): string[] {
     .sort();
 }
 
-/** Throws with what the compiler said, also when that is only a warning: which compiler it is goes with the kernel. */
+/** Throws with what the compiler said, also when that is only a warning. */
 function compile(command: string, args: readonly string[], cwd: string): void {
   const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: 'utf8', maxBuffer: 64 << 20 });
   if (error !== undefined) throw error;
   const said = `${stdout}${stderr}`;
   if (status !== 0 || /\b(?:warning|error):/.test(said)) throw new Error(`${command} ${args.join(' ')}\n${said}`);
 }
+
+/** BTF of the module itself, for which the headers bring the whole kernel: nothing here looks at it. */
+const withoutExtras = ['CONFIG_DEBUG_INFO_BTF_MODULES='];
+/** W=1 has the comments of structures checked as well, by Perl or Python: done where this machine's tools build. */
+const withoutDoc = ['cmd_checkdoc='];
 
 /** Throws where headers cannot be had, or the module does not build. */
 export function buildModule(cache: string, root: string, wanted: Wanted, kernel: Kernel): Module {
@@ -78,7 +99,10 @@ export function buildModule(cache: string, root: string, wanted: Wanted, kernel:
     const programs = sources.filter((source) => /^kernel\/test\/.*\.c$/.test(source));
     const flags = ['-O2', '-Wall', '-static', '-pthread', '-Iinclude'];
     compile('cc', [...flags, '-o', path.join(beside, 'lab'), ...programs], work);
-    compile('make', ['-C', 'kernel', `KDIR=${headers}`, 'W=1'], work);
+    const { directory, compiler } = headers;
+    const tools = toolsFor(cache, wanted.suite, compiler);
+    const kbuild = [`KDIR=${tools.seen(directory)}`, 'W=1', ...withoutExtras, ...(tools.foreign ? withoutDoc : [])];
+    compile(...tools.command('make', ['-C', tools.seen(path.join(work, 'kernel')), ...kbuild]), work);
     execFileSync('strip', ['-g', '-o', path.join(beside, 'symsplice.ko'), path.join(work, 'kernel/symsplice.ko')]);
     rmSync(work, { recursive: true });
     for (const old of readdirSync(all).filter((each) => /^(.*)-[0-9a-f]{16}$/.exec(each)?.[1] === kernel.release)) {

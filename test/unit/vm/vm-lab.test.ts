@@ -10,6 +10,7 @@ import { choose, jobsFor } from '../../support/vm/jobs.js';
 import { matrix, named } from '../../support/vm/kernels.js';
 import { labs, onHostsOnly } from '../../support/vm/labs.js';
 import { rings } from '../../support/runner/rings.js';
+import { isSupported } from '../../support/vm/module.js';
 import { Points } from '../../support/vm/points.js';
 
 const root = path.resolve(import.meta.dirname, '../../..');
@@ -150,4 +151,30 @@ test('every lab of ring 3 runs over the module in the guest, or there is a reaso
   const known = [...labs.map(({ name }) => name), ...Object.keys(onHostsOnly)];
   expect(known.toSorted()).toEqual(files.toSorted());
   for (const [name, reason] of Object.entries(onHostsOnly)) expect(reason, name).not.toBe('');
+});
+
+test('the tests that a kernel runs exist', () => {
+  const listed = matrix(root).flatMap((kernel) => ('suite' in kernel && kernel.tests !== 'all' ? kernel.tests : []));
+  for (const name of listed) {
+    const file = name.startsWith('module-') ? `kernel/test/${name.slice(7)}.sh` : `test/vm/${name}.test.ts`;
+    expect(existsSync(path.join(root, file)), name).toBe(true);
+  }
+});
+
+test.each([
+  '6.0.1',
+  '6.1.192-1-amd64',
+  '6.10.3',
+  '6.12.95+deb12-cloud-amd64',
+  '6.13.0',
+  '7.3.4+deb13',
+  '7.30.1',
+  '7.4.0',
+])('source, dkms and manual agree on whether the module is for Linux %s', (release) => {
+  const dkms = readFileSync(path.join(root, 'kernel/dkms.conf'), 'utf8');
+  const exclusive = /^BUILD_EXCLUSIVE_KERNEL="(.*)"$/m.exec(dkms)?.[1] ?? '';
+  expect(new RegExp(exclusive).test(release)).toBe(isSupported(root, release));
+  const manual = readFileSync(path.join(root, 'docs/module.md'), 'utf8');
+  const series = /^Linux ((?:\d+\.\d+(?:, | and )?)+) only/m.exec(manual)?.[1] ?? '';
+  expect(series.split(/, | and /).some((each) => release.startsWith(`${each}.`))).toBe(isSupported(root, release));
 });
