@@ -14,27 +14,45 @@
 #define HOPS 64
 #define HALF_CIRCLE BIT(31)
 
-enum kind { RESET, PROBE, SECOND_PROBE };
+enum kind { RESET, SECOND_RESET, PROBE, SECOND_PROBE };
+
+static bool is_reset(enum kind kind)
+{
+	return kind == RESET || kind == SECOND_RESET;
+}
+
+static u32 number_of(const struct splice_leg *leg, const struct splice_leg *other, enum kind kind)
+{
+	if (kind == RESET)
+		return leg->ack;
+	if (kind == SECOND_RESET)
+		return splice_map_seq(other->end, other->seq_delta);
+	return leg->ack - 1;
+}
 
 /* The peer takes a RST only at the very sequence number that it expects (RFC 5961): the one that it
- * acknowledged last. It asks for no timestamps there, but drops anything else without (RFC 7323
+ * acknowledged last; or the end of what was relayed to it, while its acknowledgement of that is delayed.
+ * To any other number within its window it should answer, but who was asked for a sign of life half a
+ * second ago, as by our probes, does not (tcp_invalid_ratelimit), and if it only reads it would never hear
+ * of the end. It asks for no timestamps of a RST, but drops anything else without (RFC 7323
  * section 3.2). The other peer's clock, which relayed segments carry on, may have run away from ours:
  * of two values half a circle apart one is not old, and its segment is answered for its number, which
  * is from before the window.
  */
-static void put_tcp(struct sk_buff *skb, const struct splice_leg *leg, enum kind kind)
+static void put_tcp(struct sk_buff *skb, const struct splice_leg *leg, const struct splice_leg *other,
+		    enum kind kind)
 {
-	bool stamped = kind != RESET && (leg->flags & SPLICE_LEG_TIMESTAMPS);
+	bool stamped = !is_reset(kind) && (leg->flags & SPLICE_LEG_TIMESTAMPS);
 	u32 length = sizeof(struct tcphdr) + (stamped ? TCPOLEN_TSTAMP_ALIGNED : 0);
 	struct tcphdr *tcp = skb_put_zero(skb, length);
 	__be32 *options = (__be32 *)(tcp + 1);
 
 	tcp->source = ss_port(leg->key.local_port);
 	tcp->dest = ss_port(leg->key.remote_port);
-	tcp->seq = htonl(kind == RESET ? leg->ack : leg->ack - 1);
+	tcp->seq = htonl(number_of(leg, other, kind));
 	tcp->ack_seq = htonl(leg->end);
 	tcp->doff = length / 4;
-	tcp->rst = kind == RESET;
+	tcp->rst = is_reset(kind);
 	tcp->ack = 1;
 	if (!stamped)
 		return;
@@ -88,7 +106,7 @@ static void put_ip_v6(struct sk_buff *skb, const struct splice_leg *leg)
  */
 static void send_by_hand(struct ss_flow *flow, int side, enum kind kind)
 {
-	const struct splice_leg *leg = &flow->slot.leg[side];
+	const struct splice_leg *leg = &flow->slot.leg[side], *other = &flow->slot.leg[side ^ 1];
 	struct ss_net *ssn = flow->ssn;
 	struct sk_buff *skb;
 	bool has_socket;
@@ -99,7 +117,12 @@ static void send_by_hand(struct ss_flow *flow, int side, enum kind kind)
 		return;
 	skb_reserve(skb, MAX_HEADER + sizeof(struct ipv6hdr));
 	spin_lock_bh(&flow->lock);
-	put_tcp(skb, leg, kind);
+	if (kind == SECOND_RESET && number_of(leg, other, kind) == leg->ack) {
+		spin_unlock_bh(&flow->lock);
+		kfree_skb(skb);
+		return;
+	}
+	put_tcp(skb, leg, other, kind);
 	skb_reset_transport_header(skb);
 	if (flow->slot.family == 4)
 		put_ip_v4(skb, leg);
@@ -113,7 +136,7 @@ static void send_by_hand(struct ss_flow *flow, int side, enum kind kind)
 		kfree_skb(skb);
 		return;
 	}
-	ss_count_more(ssn, kind == RESET ? SYMSPLICE_COUNT_RESETS : SYMSPLICE_COUNT_PROBES);
+	ss_count_more(ssn, is_reset(kind) ? SYMSPLICE_COUNT_RESETS : SYMSPLICE_COUNT_PROBES);
 	if (has_socket)
 		ss_output_send_local(ssn->net, skb);
 	else
@@ -123,6 +146,7 @@ static void send_by_hand(struct ss_flow *flow, int side, enum kind kind)
 void ss_byhand_reset(struct ss_flow *flow, int side)
 {
 	send_by_hand(flow, side, RESET);
+	send_by_hand(flow, side, SECOND_RESET);
 }
 
 void ss_byhand_probe(struct ss_flow *flow, int side)

@@ -15,7 +15,10 @@
 
 #define RESET_QUIET_MS 2000
 
-/* To ENDED for `reason`, unless it is already. Gives the phase it was in; FREE: nothing to do. */
+/* To ENDED for `reason`, unless it is already. Gives the phase it was in; FREE: nothing to do. The keys go in
+ * the same moment: the worker may already be on its way to the sockets, and the guard would take their resets
+ * for words of a flow without sockets.
+ */
 static u32 end(struct ss_flow *flow, u32 reason)
 {
 	struct ss_event event = {};
@@ -27,15 +30,17 @@ static u32 end(struct ss_flow *flow, u32 reason)
 		ss_track_side_event(flow, SPLICE_CLIENT, SPLICE_ON_RESET);
 		ss_track_side_event(flow, SPLICE_SERVER, SPLICE_ON_RESET);
 		ss_track_end(flow, reason, &event);
+		ss_flow_drop_key(flow, SPLICE_CLIENT);
+		ss_flow_drop_key(flow, SPLICE_SERVER);
 	}
 	spin_unlock_bh(&flow->lock);
 	ss_track_tell(flow->ssn, &event);
 	return phase;
 }
 
-/* Both peers hear of it: a) whoever comes first ends it; b) the keys go, so that the guard lets resets of
- * the sockets pass; c) resets: while there are sockets by them, for which the worker is woken, whose they
- * are; else by hand.
+/* Both peers hear of it: a) whoever comes first ends it, and takes its keys away, so that the guard lets
+ * resets of the sockets pass; b) it goes; c) resets: while there are sockets by them, for which the worker is
+ * woken, whose they are; else by hand.
  */
 void ss_teardown_abort(struct ss_flow *flow, u32 reason)
 {

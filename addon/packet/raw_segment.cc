@@ -33,7 +33,9 @@ uint16_t Fold(uint32_t sum) {
   return htons(static_cast<uint16_t>(~sum));
 }
 
-enum class Kind { kReset, kProbe, kSecondProbe };
+enum class Kind { kReset, kSecondReset, kProbe, kSecondProbe };
+
+bool IsReset(Kind kind) { return kind == Kind::kReset || kind == Kind::kSecondReset; }
 
 // The other peer's clock, which relayed segments carry on, may have run away from the local one. A
 // peer that finds a timestamp old should answer all the same (RFC 7323 section 5.3), but Linux 6.18 was
@@ -71,20 +73,29 @@ uint32_t ClockOf(const splice_leg& leg) {
 
 bool HasTimestamps(const splice_leg& leg) { return (leg.flags & SPLICE_LEG_TIMESTAMPS) != 0; }
 
+uint32_t NumberOf(const splice_leg& leg, const splice_leg& other, Kind kind) {
+  if (kind == Kind::kReset) return leg.ack;
+  if (kind == Kind::kSecondReset) return splice_map_seq(other.end, other.seq_delta);
+  return leg.ack - 1;
+}
+
 // The peer takes a RST only at the very sequence number that it expects (RFC 5961): the one that
-// it acknowledged last. It asks for no timestamps there, but drops anything else without
+// it acknowledged last; or the end of what was relayed to it, while its acknowledgement of that is
+// delayed. To any other number within its window it should answer, but who was asked for a sign of life
+// half a second ago, as by our probes, does not (Linux: tcp_invalid_ratelimit), and if it only reads it
+// would never hear of the end. It asks for no timestamps of a RST, but drops anything else without
 // (RFC 7323 section 3.2).
-Segment SegmentTo(const splice_leg& leg, Kind kind) {
+Segment SegmentTo(const splice_leg& leg, const splice_leg& other, Kind kind) {
   Segment segment;
   tcphdr& tcp = segment.tcp;
   tcp.source = leg.key.local_port;
   tcp.dest = leg.key.remote_port;
-  tcp.seq = htonl(kind == Kind::kReset ? leg.ack : leg.ack - 1);
+  tcp.seq = htonl(NumberOf(leg, other, kind));
   tcp.ack_seq = htonl(leg.end);
   tcp.doff = sizeof tcp / 4;
-  tcp.rst = kind == Kind::kReset;
+  tcp.rst = IsReset(kind);
   tcp.ack = 1;
-  if (kind != Kind::kReset && HasTimestamps(leg)) {
+  if (!IsReset(kind) && HasTimestamps(leg)) {
     tcp.doff = sizeof segment / 4;
     segment.timestamps.value =
         htonl(ClockOf(leg) + (kind == Kind::kSecondProbe ? kHalfCircle : 0));
@@ -92,13 +103,12 @@ Segment SegmentTo(const splice_leg& leg, Kind kind) {
   return segment;
 }
 
-void SendIpv4(int fd, const splice_leg& leg, Kind kind, const Address& to) {
+void SendIpv4(int fd, const splice_leg& leg, const Segment& segment, const Address& to) {
   struct {
     iphdr ip;
     Segment segment;
-  } packet{};
-  packet.segment = SegmentTo(leg, kind);
-  const size_t size = packet.segment.size();
+  } packet{.ip = {}, .segment = segment};
+  const size_t size = segment.size();
   packet.ip.version = 4;
   packet.ip.ihl = sizeof packet.ip / 4;
   packet.ip.tot_len = htons(static_cast<uint16_t>(sizeof packet.ip + size));
@@ -113,13 +123,12 @@ void SendIpv4(int fd, const splice_leg& leg, Kind kind, const Address& to) {
   sendto(fd, &packet, sizeof packet.ip + size, MSG_DONTWAIT, to.sockaddr_ptr(), to.length);
 }
 
-void SendIpv6(int fd, const splice_leg& leg, Kind kind, Address to) {
+void SendIpv6(int fd, const splice_leg& leg, const Segment& segment, Address to) {
   struct {
     ip6_hdr ip;
     Segment segment;
-  } packet{};
-  packet.segment = SegmentTo(leg, kind);
-  const size_t size = packet.segment.size();
+  } packet{.ip = {}, .segment = segment};
+  const size_t size = segment.size();
   packet.ip.ip6_flow = htonl(6u << 28);
   packet.ip.ip6_plen = htons(static_cast<uint16_t>(size));
   packet.ip.ip6_nxt = IPPROTO_TCP;
@@ -138,23 +147,27 @@ int RawSocket(int family) {
   return socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
 }
 
-void SendBoth(const splice_flow_slot& flow, Kind kind) {
+// To both peers, of each kind.
+void SendBoth(const splice_flow_slot& flow, Kind first, Kind second) {
   const bool ipv4 = flow.family == 4;
   const int fd = RawSocket(ipv4 ? AF_INET : AF_INET6);
   if (fd < 0) return;
   const unsigned int mark = SPLICE_MARK_RELAY;
   setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
-  const auto send = [&](const splice_leg& leg, Kind which) {
+  for (int side = 0; side < 2; side++) {
+    const splice_leg& leg = flow.leg[side];
+    const splice_leg& other = flow.leg[side ^ 1];
     const Address to = RemoteOf(leg.key);
-    if (ipv4) {
-      SendIpv4(fd, leg, which, to);
-    } else {
-      SendIpv6(fd, leg, which, to);
+    for (const Kind kind : {first, second}) {
+      if (kind == Kind::kSecondProbe && !HasTimestamps(leg)) continue;
+      if (kind == Kind::kSecondReset && NumberOf(leg, other, kind) == leg.ack) continue;
+      const Segment segment = SegmentTo(leg, other, kind);
+      if (ipv4) {
+        SendIpv4(fd, leg, segment, to);
+      } else {
+        SendIpv6(fd, leg, segment, to);
+      }
     }
-  };
-  for (const splice_leg& leg : flow.leg) {
-    send(leg, kind);
-    if (kind == Kind::kProbe && HasTimestamps(leg)) send(leg, Kind::kSecondProbe);
   }
   close(fd);
 }
@@ -168,7 +181,7 @@ int TryRawSocket() {
   return 0;
 }
 
-void SendResets(const splice_flow_slot& flow) { SendBoth(flow, Kind::kReset); }
-void SendProbes(const splice_flow_slot& flow) { SendBoth(flow, Kind::kProbe); }
+void SendResets(const splice_flow_slot& flow) { SendBoth(flow, Kind::kReset, Kind::kSecondReset); }
+void SendProbes(const splice_flow_slot& flow) { SendBoth(flow, Kind::kProbe, Kind::kSecondProbe); }
 
 }  // namespace symsplice

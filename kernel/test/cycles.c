@@ -117,8 +117,12 @@ static void exchange(const struct flow *flows, int count, uint32_t seed)
 /* 0: a FIN. */
 static void hears(int fd, int wanted, const char *what)
 {
+	struct timeval limit = { .tv_sec = 60 };
 	char byte;
-	int got = recv(fd, &byte, 1, 0);
+	int got;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	got = recv(fd, &byte, 1, 0);
 
 	errno = got < 0 ? errno : 0;
 	if (got > 0 || errno != wanted)

@@ -289,6 +289,25 @@ await withLab(async (lab) => {
     }
   });
 
+  await test('a reset by hand reaches a peer whose latest acknowledgements did not come through', async (t) => {
+    const proxy = await start('--idle-timeout', '4s');
+    const flows = await openReleased(proxy, 2);
+    // Nothing that the client sends fits into this bucket.
+    await lab.cli.exec('tc', ['qdisc', 'add', 'dev', 'c', 'root', 'tbf', 'rate', '8bit', 'burst', '10', 'limit', '1']);
+    try {
+      for (const { near, far } of flows) {
+        await server.write(far, Buffer.alloc(1_000, 'unacknowledged'));
+        await client.read(near, 1_000);
+      }
+      for (const { near, far } of flows) {
+        t.match(await client.ending(near), { how: 'error', code: 'ECONNRESET' });
+        t.match(await server.ending(far), { how: 'error', code: 'ECONNRESET' });
+      }
+    } finally {
+      await lab.cli.exec('tc', ['qdisc', 'del', 'dev', 'c', 'root']);
+    }
+  });
+
   await test('quiet flows outlive keepalive, also where segments without timestamps are dropped', async (t) => {
     const pace = (time: number, interval: number, probes: number) =>
       lab.prx.sysctl(
