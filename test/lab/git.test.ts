@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { overBackends } from '../support/group.js';
 import type { Lab } from '../support/lab.js';
-import { startGitHttp, startSshd, writeRandomFile } from '../support/servers.js';
+import { startGitHttp, startSshd, throughNc, writeRandomFile } from '../support/servers.js';
 
 function gitEnvironment(lab: Lab): Record<string, string> {
   const who = { NAME: 'Lab', EMAIL: 'lab@srv.lab' };
@@ -44,7 +44,6 @@ await overBackends(
     return { env, origin, ssh };
   },
   async ({ lab, backend, proxy, test }, { env, origin, ssh }) => {
-    const throughNc = `ProxyCommand=nc -X 5 -x ${proxy.at()} %h %p`;
     const ways = {
       http: {
         url: 'http://srv.lab:8081/project.git',
@@ -52,7 +51,7 @@ await overBackends(
       },
       ssh: {
         url: `ssh://${ssh.destination}${origin}`,
-        env: { GIT_SSH_COMMAND: `ssh ${ssh.clientArgs.join(' ')} -o "${throughNc}"` },
+        env: { GIT_SSH_COMMAND: `ssh ${ssh.clientArgs.join(' ')} -o "${throughNc(proxy.at())}"` },
       },
     };
     for (const [way, { url, env: more }] of Object.entries(ways)) {

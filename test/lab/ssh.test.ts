@@ -1,13 +1,13 @@
 // An interactive ssh session with a terminal, and one that moves bytes both ways.
 import { createHash, randomBytes } from 'node:crypto';
 import { overBackends } from '../support/group.js';
-import { startSshd } from '../support/servers.js';
+import { startSshd, throughNc } from '../support/servers.js';
 
 await overBackends(
   {},
   (lab) => startSshd(lab),
   async ({ lab, proxy, test }, ssh) => {
-    const args = [...ssh.clientArgs, '-o', `ProxyCommand=nc -X 5 -x ${proxy.at()} %h %p`];
+    const args = [...ssh.clientArgs, '-o', throughNc(proxy.at())];
 
     await test('an interactive ssh session answers line by line and ends with its exit code', async (t) => {
       const session = lab.cli.spawn('ssh', ['-tt', ...args, ssh.destination, '/bin/sh']);

@@ -98,6 +98,12 @@ LogLevel ERROR
   };
 }
 
+/** An option with which ssh goes through the proxy. By its path: a shell of busybox would run a `nc` of its own. */
+export function throughNc(proxy: string): string {
+  const nc = execFileSync('which', ['nc'], { encoding: 'utf8' }).trim();
+  return `ProxyCommand=${nc} -X 5 -x ${proxy} %h %p`;
+}
+
 /** `git http-backend` on port 8081 of srv; repositories are those in `root`. */
 export async function startGitHttp(lab: Lab, root: string): Promise<void> {
   const program = fileURLToPath(new URL('git-http.js', import.meta.url));

@@ -70,8 +70,6 @@ await overManners(
     // Sockets scale as the kernel has it; theirs is the transfer beside which the others stand.
     const mine =
       manner === splice ? corners.slice(0, 1) : corners.filter(({ once }) => once !== true || manner === atOnce);
-    // One that is taken over on the way must last until it is.
-    const down = manner === growing ? 4_000_000 : 2_000_000;
     for (const corner of mine) {
       await test(corner.name, async (t) => {
         lab.srv.sysctl(...corner.srv);
@@ -82,7 +80,7 @@ await overManners(
           const flow = await open();
           const look = "ss -Htin state connected 'sport = :7000'";
           const watch = lab.srv.spawn('sh', ['-c', `while true; do ${look}; sleep 0.05; done`]);
-          await exchange(group, t, flow, down / 2, down).finally(() => watch.stop());
+          await exchange(group, t, flow, 1_500_000, 4_000_000).finally(() => watch.stop());
           const most = unacknowledged(watch.stdout);
           if (corner.wide) t.ok(most > 65_535 * 2, `${most} bytes were under way to the client`);
           const line = await carried(t, flow, { young: corner.refused !== undefined });
