@@ -27,15 +27,22 @@ function scripts(root: string): Job[] {
     .map((file) => ({ name: `module-${file.replace('.sh', '')}`, command: `sh kernel/test/${file}` }));
 }
 
+/** Tests of test/vm that are nothing without the module. */
+const needsModule = ({ name }: Job): boolean => name.startsWith('module-');
+/** Those that are too long for every day. */
+const byName: readonly string[] = ['module-ports'];
+
 export function jobsFor(root: string, { tests, module: hasModule }: Wanted): Jobs {
-  const own = programs(root);
-  const module = hasModule ? scripts(root) : [];
+  const programsOfAll = programs(root);
+  const own = programsOfAll.filter((job) => !needsModule(job));
+  const module = hasModule ? [...programsOfAll.filter(needsModule), ...scripts(root)] : [];
   const ofLabs = (some: readonly GuestLab[]): Job[] => (hasModule ? some.map(labJob) : []);
   const all = [...own, ...module, ...ofLabs(labs)];
+  const daily = module.filter(({ name }) => !byName.includes(name));
   return {
     usual:
       tests === 'all'
-        ? [...own, ...module, ...ofLabs(labs.filter(({ usual }) => usual))]
+        ? [...own, ...daily, ...ofLabs(labs.filter(({ usual }) => usual))]
         : all.filter(({ name }) => tests.includes(name)),
     all,
     ofModule: new Set([...module, ...ofLabs(labs)].map(({ name }) => name)),

@@ -139,6 +139,9 @@ test('a test that is asked for runs once, and one that is too long for every day
   const usual = names();
   for (const { name, usual: always = false } of labs) expect(usual.includes(`lab/${name}`), name).toBe(always);
   expect(usual.length).toBeLessThan(jobs.all.length);
+  expect(usual).toContain('module-life');
+  expect(usual).not.toContain('module-ports');
+  expect(names('module-ports')).toEqual(['module-ports']);
   // Without the module nothing of it is left to choose.
   const without = jobsFor(root, { ...kernel, module: false });
   expect(without.all.filter(({ name }) => jobs.ofModule.has(name))).toEqual([]);
