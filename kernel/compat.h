@@ -11,6 +11,9 @@
  * 6.10	a device with rx-gro-list merges segments of connections without a socket into a list that
  *	keeps every header (SKB_GSO_FRAGLIST, before only UDP's): segment.c makes the usual kind of it
  * 6.10	SO_PEEK_OFF works on TCP: it would move where the pump looks, see splice.c and pump.c
+ * 6.15	a host takes what completes a handshake only if it echoes the timestamp of its SYN-ACK. So a server that
+ *	missed our third acknowledgement refuses relayed segments until it sends the SYN-ACK again, a second
+ *	later; older ones took them at once. Whatever kernel is here: it is the server's that asks
  * 7.0	Accurate ECN (RFC 9768) can be switched on. What it says counts marks of one connection, with
  *	offsets that nobody maps: refused
  * 7.0	merged segments longer than 64 KiB have no hop-by-hop header any more, but payload length 0

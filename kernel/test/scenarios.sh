@@ -200,7 +200,11 @@ TO=10.99.3.3
 refuse 'without the capability nothing is dumped' in_prx env LAB_NOBODY=1 $LAB ctl count
 refuse 'nor ended' in_prx env LAB_NOBODY=1 $LAB ctl abort
 proxy_up
-check '1000 flows' client up=2000 down=2000 conns=1000
+client up=2000 down=2000 conns=1000 >/tmp/said 2>&1
+failed=$?
+# If one is lost, what everybody said of it.
+{ cat /tmp/said; sort /tmp/proxy.log | uniq -c; tail -n 3 /tmp/server.log; ctl stats; } >/tmp/out 2>&1
+ok '1000 flows' $failed
 eventually none_left
 ok 'all are forgotten' $?
 proxy_down >/dev/null
