@@ -114,6 +114,15 @@ static int connect_server(int fd)
 	/* Nobody listens at port 9. */
 	if (options.retry && (!connect_fd(fd, options.server, 9) || errno != ECONNREFUSED))
 		die("retry");
+	/* The kernel may choose the port of a released flow, of which it knows nothing; the module has it told at once
+	 * (docs/module.md). The engine's ports are out of its reach; here another one is tried.
+	 */
+	for (int tries = 0; tries < 3; tries++) {
+		if (!connect_fd(fd, options.server, options.server_port))
+			return 0;
+		if (errno != ECONNREFUSED)
+			return -1;
+	}
 	return connect_fd(fd, options.server, options.server_port);
 }
 
