@@ -3,7 +3,7 @@
  *
  *   lab forge FROM PORT TO PORT FLAGS SEQ ACK [count=N] [bytes=N] [fragments] [badsum] [device=D]
  *
- * FLAGS: letters of SFRPAU. With `count` each has the next sequence number. With `badsum` TCP's checksum is wrong. With `fragments` each goes in two
+ * FLAGS: letters of SFRPAU, or several such words with commas: one after another. With `count` each has the next sequence number. With `badsum` TCP's checksum is wrong. With `fragments` each goes in two
  * IP fragments, the first of which has the ports.
  */
 #include <arpa/inet.h>
@@ -61,6 +61,16 @@ static void send_part(int fd, const struct packet *packet, size_t from, size_t t
 		die("forge");
 }
 
+static void set_flags(struct packet *packet, const char *flags)
+{
+	packet->tcp.syn = !!strchr(flags, 'S');
+	packet->tcp.fin = !!strchr(flags, 'F');
+	packet->tcp.rst = !!strchr(flags, 'R');
+	packet->tcp.psh = !!strchr(flags, 'P');
+	packet->tcp.ack = !!strchr(flags, 'A');
+	packet->tcp.urg = !!strchr(flags, 'U');
+}
+
 int forge(int argc, char **argv)
 {
 	struct packet packet = { .ip = { .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP, .id = htons(4711) } };
@@ -77,12 +87,6 @@ int forge(int argc, char **argv)
 	packet.tcp.dest = htons(atoi(argv[5]));
 	packet.tcp.doff = sizeof(packet.tcp) / 4;
 	packet.tcp.window = htons(1000);
-	packet.tcp.syn = !!strchr(argv[6], 'S');
-	packet.tcp.fin = !!strchr(argv[6], 'F');
-	packet.tcp.rst = !!strchr(argv[6], 'R');
-	packet.tcp.psh = !!strchr(argv[6], 'P');
-	packet.tcp.ack = !!strchr(argv[6], 'A');
-	packet.tcp.urg = !!strchr(argv[6], 'U');
 	seq = strtoul(argv[7], NULL, 10);
 	packet.tcp.ack_seq = htonl(strtoul(argv[8], NULL, 10));
 	for (int i = 9; i < argc; i++) {
@@ -97,13 +101,16 @@ int forge(int argc, char **argv)
 	if (bytes < 0 || bytes > (int)sizeof(packet.payload))
 		die("bytes");
 	length = sizeof(packet.tcp) + bytes;
-	for (int i = 0; i < count; i++) {
-		packet.tcp.seq = htonl(seq + i);
-		seal(&packet, length);
-		packet.tcp.check ^= badsum;
-		send_part(fd, &packet, 0, fragments ? 24 : length, fragments);
-		if (fragments)
-			send_part(fd, &packet, 24, length, 0);
+	for (char *flags = strtok(argv[6], ","); flags; flags = strtok(NULL, ",")) {
+		set_flags(&packet, flags);
+		for (int i = 0; i < count; i++) {
+			packet.tcp.seq = htonl(seq + i);
+			seal(&packet, length);
+			packet.tcp.check ^= badsum;
+			send_part(fd, &packet, 0, fragments ? 24 : length, fragments);
+			if (fragments)
+				send_part(fd, &packet, 24, length, 0);
+		}
 	}
 	return 0;
 }
