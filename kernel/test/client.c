@@ -87,14 +87,24 @@ static void send_urgent(struct job *out)
 	out->done++;
 }
 
-/* So near the end of the circle that they wrap in a moment; in two steps, neither of which is backwards. */
-static void wind_clock(int fd, uint32_t to)
+/* A quarter of the way, and half, and so on, to where timestamps wrap: each step is less than half the circle, which
+ * would be backwards. The peer has heard of one before the next.
+ */
+static void wind_clock(int fd, uint32_t steps_left)
 {
+	uint32_t now, end = -200;
 	int left;
 
 	while (!ioctl(fd, SIOCOUTQ, &left) && left)
 		usleep(1000);
-	set_clock(fd, to);
+	now = clock_of(fd);
+	set_clock(fd, now + (end - now) / steps_left);
+}
+
+static void send_up_to(struct job *out, uint64_t bytes)
+{
+	out->bytes = bytes;
+	sender(out);
 }
 
 /* Something, then silence, then the rest. */
@@ -103,20 +113,21 @@ static void *send_halves(void *arg)
 	struct job *out = arg;
 	uint64_t all = out->bytes;
 
-	if (want.wrap)
-		wind_clock(out->fd, (1u << 31) - 10000);
-	out->bytes = all / 2;
 	out->shut = 0;
-	sender(out);
+	for (int i = 0; want.wrap && i < 3; i++) {
+		wind_clock(out->fd, 4 - i);
+		send_up_to(out, out->done + 1000);
+	}
+	send_up_to(out, all / 2);
 	sleep(want.idle);
-	if (want.wrap)
-		wind_clock(out->fd, -200);
 	wait_for(want.request.until);
+	if (want.wrap)
+		wind_clock(out->fd, 1);
 	if (want.urgent)
 		send_urgent(out);
-	out->bytes = all;
 	out->shut = 1;
-	return sender(out);
+	send_up_to(out, all);
+	return NULL;
 }
 
 static void transfer(struct job *in, struct job *out)

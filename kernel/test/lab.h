@@ -65,6 +65,7 @@ int connect_fd(int fd, const char *host, int port);
 /* The first sequence number of a socket that is about to connect. */
 void begin_at(int fd, uint32_t isn);
 /* What the timestamps of a connection show now. */
+uint32_t clock_of(int fd);
 void set_clock(int fd, uint32_t value);
 /* Closes, and says nothing. */
 void vanish(int fd);

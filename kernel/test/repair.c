@@ -26,6 +26,16 @@ void begin_at(int fd, uint32_t isn)
 	set(fd, TCP_REPAIR, OFF_WITHOUT_PROBE, "repair off");
 }
 
+uint32_t clock_of(int fd)
+{
+	uint32_t value;
+	socklen_t size = sizeof(value);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_TIMESTAMP, &value, &size))
+		die("clock");
+	return value;
+}
+
 void set_clock(int fd, uint32_t value)
 {
 	set(fd, TCP_REPAIR, 1, "repair");
