@@ -4,8 +4,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Kernel } from './kernels.js';
 
-/** What the guest needs, whatever of it the kernel has built in. */
-const needed = [
+/** What the guest loads as it comes up, whatever of it the kernel has built in. */
+export const needed = [
   // The disk.
   'virtio_pci',
   'virtio_blk',
@@ -21,6 +21,19 @@ const needed = [
   'tcp_bbr',
   // The bad wire of ring 3 (impair.ts) leads over a tap.
   'tun',
+];
+
+/** What kernel/test/beside.sh loads: the rest of the stack that symsplice.ko has to live with. */
+export const neededBeside = [
+  'nft_ct',
+  'nft_objref',
+  'nft_chain_nat',
+  'nft_nat',
+  'nft_masq',
+  'nft_redir',
+  'br_netfilter',
+  'vrf',
+  'xfrm_user',
 ];
 
 export interface Module {
@@ -45,7 +58,7 @@ function dependencies(module: Buffer): string[] {
 }
 
 /** A name that is not among the files is built into the kernel; one that is really missing shows in the guest. */
-export function modulesFor(kernel: Kernel): Module[] {
+export function modulesFor(kernel: Kernel, names: readonly string[]): Module[] {
   const files = new Map<string, string>();
   for (const entry of readdirSync(kernel.modules, { recursive: true, encoding: 'utf8' })) {
     const name = /([^/]+)\.ko(?:\.\w+)?$/.exec(entry)?.[1];
@@ -61,6 +74,6 @@ export function modulesFor(kernel: Kernel): Module[] {
     dependencies(module.content).forEach(add);
     ordered.push(module);
   };
-  needed.forEach(add);
+  names.forEach(add);
   return ordered;
 }

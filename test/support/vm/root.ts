@@ -20,12 +20,12 @@ import path from 'node:path';
 import { writeArchive, type Entry } from './cpio.js';
 import type { Kernel } from './kernels.js';
 import type { Module } from './module.js';
-import { modulesFor } from './modules.js';
+import { modulesFor, needed, neededBeside } from './modules.js';
 
 /** What the lab runs beside Node. */
 const tools = ['ip', 'tc', 'ss', 'setpriv'];
 /** And what the module's tests run, and what those of ring 3. */
-const moduleTools = ['ethtool'];
+const moduleTools = ['ethtool', 'nft'];
 const labsTools = ['nstat'];
 const busyboxTools =
   'sh mount umount mv cp chmod tar dirname touch find mktemp tr cut date test printf mkdir ls cat echo sed sleep stty insmod rmmod uname wc timeout poweroff sysctl kill rm true env tail head grep sort uniq awk which';
@@ -100,7 +100,9 @@ function ofModule(root: string, { file: built, lab }: Module): Entry[] {
 
 export function writeRoot(to: string, options: RootOptions): void {
   const { root, kernel, module, jobs, labTools, labPrograms = [], settings } = options;
-  const modules = modulesFor(kernel);
+  const modules = modulesFor(kernel, needed);
+  const early = new Set(modules.map(({ name }) => name));
+  const beside = module === undefined ? [] : modulesFor(kernel, neededBeside).filter(({ name }) => !early.has(name));
   const own = labTools === undefined ? [] : readdirSync(labTools).map((name) => path.join(labTools, name));
   const programs = [
     ...tools,
@@ -127,8 +129,13 @@ export function writeRoot(to: string, options: RootOptions): void {
       process.execPath,
       addon,
     ]).map((library) => file(library, library)),
-    ...modules.map(({ name, content }): Entry => ({ path: `modules/${name}.ko`, kind: 'file', content })),
+    ...[...modules, ...beside].map(({ name, content }): Entry => ({
+      path: `modules/${name}.ko`,
+      kind: 'file',
+      content,
+    })),
     text('modules/order', modules.map(({ name }) => `${name}\n`).join('')),
+    text('modules/beside', beside.map(({ name }) => `${name}\n`).join('')),
     // sshd has a user of its own for what it does before a login.
     text('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n'),
     text('etc/group', 'root:x:0:\nnogroup:x:65534:\n'),
