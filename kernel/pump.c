@@ -28,7 +28,10 @@ static int pass_fin(struct ss_flow *flow, int side, struct socket *from, struct 
 		return READ_ONCE(from->sk->sk_state) == TCP_CLOSE ? -ECONNRESET : -EBUSY;
 	kernel_recvmsg(from, &msg, &vec, 1, 1, MSG_DONTWAIT);
 	flow->copied[side] = READ_ONCE(tcp_sk(from->sk)->copied_seq);
-	err = kernel_sock_shutdown(to, SHUT_WR);
+	/* The process may have passed it on already; and a connection that both sides have ended since is no socket's
+	 * any more, whose shutdown() fails.
+	 */
+	err = READ_ONCE(to->sk->sk_shutdown) & SEND_SHUTDOWN ? 0 : kernel_sock_shutdown(to, SHUT_WR);
 	if (err)
 		return err;
 	flow->shut[side] = true;
