@@ -107,9 +107,16 @@ proxy_down >/dev/null
 parameter queue_bytes_all 1000
 proxy_up intend
 check '... and nothing at all' client up=300000 down=300000 conns=4
-[ "$(stat QUEUE_FULL)" -gt 0 ]
-ok '... is counted' $?
 proxy_down >/dev/null
+# Its flow is intended and no more, so that all that comes has to wait.
+full() { [ "$(stat QUEUE_FULL)" -gt 0 ]; }
+proxy_up stall
+client up=2000000 down=10 pace=5 >/dev/null 2>&1 &
+C=$!
+eventually full
+ok '... and is counted' $?
+proxy_down >/dev/null
+wait $C
 parameter queue_bytes 4194304
 parameter queue_bytes_all 67108864
 for ms in 0 1; do

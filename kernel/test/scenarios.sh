@@ -122,7 +122,8 @@ with '' 'ECN on one leg' up=5000000 down=5000000
 sysctl prx tcp_ecn 1
 sysctl srv tcp_ecn 1
 with '' 'ECN on both' up=5000000 down=5000000
-with '' 'IP options come off' ipoptions up=300000 down=300000
+held '' ipoptions up=300000 down=300000
+ends 'IP options come off'
 [ "$(stat OPTIONS_REMOVED)" -gt 0 ]
 ok '... and are counted' $?
 proxy_up

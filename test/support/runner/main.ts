@@ -6,7 +6,7 @@
  */
 import { missingFor, thisMachine, type Machine } from './machine.js';
 import { rings as allRings, type Ring } from './rings.js';
-import { runTapProgram, type TapOutcome } from './tap-program.js';
+import { runTapProgram, type TapOutcome, type TapProgram } from './tap-program.js';
 
 export interface Totals {
   passed: number;
@@ -74,23 +74,28 @@ export async function runRings(choices: readonly string[], options: RunOptions):
       failures.push(`${title}: there is nothing to run`);
     }
     ring.prepare?.();
-    for (const program of programs) {
-      if (interrupted) break;
+    const runProgram = async (program: TapProgram): Promise<void> => {
       const left = options.limitMs - (performance.now() - started);
       if (left <= 0) {
         sum.failed++;
         failures.push(`${title}, ${program.name}: not run, the time for all rings is used up`);
-        continue;
+        return;
       }
       const outcome: TapOutcome = await runTapProgram({ ...program, limitMs: Math.min(program.limitMs, left) });
-      interrupted = outcome.interrupted;
+      interrupted ||= outcome.interrupted;
       sum.passed += outcome.passed;
       sum.failed += outcome.failed;
       sum.skipped += outcome.skipped;
       print(`${title}: ${program.name}: ${countLine(outcome)} (${seconds(outcome.durationMs)})`);
       for (const skip of outcome.skips) print(`  skipped: ${skip}`);
       for (const failure of outcome.failures) failures.push(`${title}, ${program.name}:\n${failure}`);
-    }
+    };
+    const runLane = async (lane: string | undefined): Promise<void> => {
+      for (const program of programs.filter((each) => each.lane === lane)) {
+        if (!interrupted) await runProgram(program);
+      }
+    };
+    await Promise.all([...new Set(programs.map(({ lane }) => lane))].map(runLane));
     totals.passed += sum.passed;
     totals.failed += sum.failed;
     totals.skipped += sum.skipped;

@@ -76,11 +76,14 @@ export const rings: readonly Ring[] = [
     programs: (root, filter) => {
       const [kernel = '', ...test] = filter.split('/').filter(Boolean);
       const tests = test.length > 0 ? [test.join('/')] : [];
-      return named(matrix(root), kernel).map(({ name }) => ({
-        name,
+      return named(matrix(root), kernel).map((known) => ({
+        name: known.name,
         command: process.execPath,
-        args: [path.join(root, 'build/test/support/vm/main.js'), name, ...tests],
+        args: [path.join(root, 'build/test/support/vm/main.js'), known.name, ...tests],
         limitMs: 41 * minute,
+        // An emulated guest keeps about one processor busy. The long one beside all others: those of one lane share
+        // package lists and compilers.
+        lane: 'tests' in known && known.tests === 'all' ? 'all tests' : 'some tests',
       }));
     },
   },

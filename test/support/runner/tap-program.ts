@@ -12,6 +12,8 @@ export interface TapProgram {
   readonly env?: Readonly<Record<string, string>>;
   /** Milliseconds after which the program and all its children are ended. */
   readonly limitMs: number;
+  /** Programs of a ring that name different lanes run beside each other, those of one lane one after another. */
+  readonly lane?: string;
   /** Called with the program's process id once it is gone, however it ended, to remove what it may have left. */
   readonly sweep?: (pid: number) => void;
 }

@@ -171,7 +171,9 @@ export function diskFor(cache: string, root: string): string {
   const disk = path.join(cache, `disk-${key}.ext4`);
   if (existsSync(disk)) return disk;
   mkdirSync(cache, { recursive: true });
-  for (const old of readdirSync(cache).filter((name) => /^disk-.*\.ext4$/.test(name))) rmSync(path.join(cache, old));
+  // Two kernels may be here at once: neither takes away what the other has made.
+  const isOld = (name: string): boolean => /^disk-.*\.ext4$/.test(name) && name !== path.basename(disk);
+  for (const old of readdirSync(cache).filter(isOld)) rmSync(path.join(cache, old), { force: true });
   const staging = mkdtempSync(path.join(cache, 'staging-'));
   try {
     mkdirSync(path.join(staging, 'bin'));

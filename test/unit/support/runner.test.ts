@@ -104,6 +104,30 @@ describe('all rings', () => {
     expect(lines.at(-1)).toBe('1 passed, 1 failed');
   });
 
+  test('programs of two lanes run beside each other, those of one lane one after another', async () => {
+    const at = (name: string): string => JSON.stringify(path.join(directory, name));
+    // Each of the first two waits for the other one's file; the third for what the second leaves at its end.
+    const fs = "import { existsSync, writeFileSync } from 'node:fs';";
+    const meets = (own: string, other: string): string =>
+      `${fs} writeFileSync(${at(own)}, '');
+       while (!existsSync(${at(other)})) await new Promise((next) => setTimeout(next, 10));
+       writeFileSync(${at(`${own}-over`)}, ''); ${prints('ok 1', '1..1')}`;
+    const follows = `${fs} console.log(existsSync(${at('b-over')}) ? 'ok 1' : 'not ok 1'); ${prints('1..1')}`;
+    const programs = [
+      { ...program('p0', meets('a', 'b'), 60_000), lane: 'one' },
+      { ...program('p1', meets('b', 'a'), 60_000), lane: 'other' },
+      { ...program('p2', follows, 60_000), lane: 'other' },
+    ];
+    const totals = await runRings([], {
+      root: directory,
+      rings: [{ number: 3, name: 'lab', programs: () => programs }],
+      machine,
+      print: () => undefined,
+      limitMs: 120_000,
+    });
+    expect(totals).toEqual({ passed: 3, failed: 0, skipped: 0 });
+  });
+
   test('a ring with nothing to run has failed', async () => {
     expect((await runOne('lab', [])).totals.failed).toBe(1);
   });
