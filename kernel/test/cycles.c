@@ -253,7 +253,7 @@ int cycles(int argc, char **argv)
 	server_listener = listen_on(SERVER_PORT, NULL);
 	for (int i = 0; i < rounds; i++) {
 		load(argv[2], argv[3]);
-		round_of(i % 20 == 19 ? FORGOTTEN : i % 3, flows, count, listener, server_listener);
+		round_of(i % 50 == 49 ? FORGOTTEN : i % 3, flows, count, listener, server_listener);
 		unload();
 	}
 	printf("ok %d rounds of %d flows, %.2f s\n", rounds, count, now() - start);

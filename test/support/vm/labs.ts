@@ -39,7 +39,7 @@ export const labs: readonly GuestLab[] = [
   { name: 'packet-operation' },
   { name: 'packet-order' },
   { name: 'packet-peers' },
-  { name: 'packet-router', usual: true },
+  { name: 'packet-router' },
   { name: 'packet-surprises' },
   { name: 'packet-throttled' },
   { name: 'reset' },
