@@ -135,6 +135,8 @@ wait $C
 check 'a client that has lost its mind comes again from the same port, its flow being released' \
   in_cli timeout 60 $LAB client 10.99.1.2 1080 up=100000 down=100000 port=5557
 proxy_down >/dev/null
+# For as long as a flow that was reset is kept at most.
+echo 2000 >/sys/module/symsplice/parameters/time_wait_ms
 held '' up=20 down=20 reset port=5558
 go_on
 wait $C
@@ -143,6 +145,7 @@ check '... its flow having ended a moment ago' \
   in_cli timeout 60 $LAB client 10.99.1.2 1080 up=100000 down=100000 port=5558
 [ "$(stat LOCAL_REUSE)" = $((${before:-0} + 1)) ]
 ok '... whose place is taken' $?
+echo 300 >/sys/module/symsplice/parameters/time_wait_ms
 proxy_down >/dev/null
 unwatch_events
 
