@@ -153,9 +153,10 @@ ends() {
 
 # Every end from here on is in /tmp/events, with its reason.
 watch_events() {
+  rm -f /tmp/events
   /sbin/ip netns exec prx $LAB ctl events 1000000 >/tmp/events 2>&1 &
   EVENTS=$!
-  eventually grep -q listening /tmp/events
+  eventually grep -qs listening /tmp/events
   told=0
 }
 unwatch_events() {

@@ -160,8 +160,10 @@ go_on
 wait $C
 proxy_down >/dev/null
 # While it owes bytes there is no release that could come first.
+rm -f /tmp/events
 ctl events 1 >/tmp/events &
 E=$!
+eventually grep -qs listening /tmp/events
 proxy_up shutread reply=20 late=20
 client up=0 down=0 wait=500 skip=20 >/dev/null
 wait $E

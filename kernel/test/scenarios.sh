@@ -147,16 +147,14 @@ sysctl prx tcp_keepalive_intvl 1
 sysctl prx tcp_keepalive_probes 3
 proxy_up
 check 'silent peers are asked, and answer' in_cli $LAB client 10.99.1.2 1080 up=2000 down=10 idle=7
-ctl events 2 >/tmp/events &
-E=$!
+watch_events
 in_cli timeout 15 $LAB client 10.99.1.2 1080 up=2000 down=10 idle=12 >/dev/null 2>&1 &
 C=$!
 eventually phase_is released 1
 ip -n cli link set c down
 eventually none_left
-wait $E
-cp /tmp/events /tmp/out
-check 'a peer that vanished is noticed, and told of by an event' grep -q 'event 1 reason 1' /tmp/events
+check 'a peer that vanished is noticed, and told of by an event' eventually grep -q '^event 1 reason 1' /tmp/events
+unwatch_events
 ip -n cli link set c up
 ip -n cli addr add fd01::1/64 dev c nodad
 wait $C
