@@ -34,7 +34,7 @@ struct flow {
 	uint64_t bytes;
 	uint32_t first, end, ack, tsval, tsecr;
 	unsigned window, biggest, sack_blocks, mss, scale;
-	int seen, has_scale, sack_permitted, timestamps, syn_ece, least_ttl;
+	int seen, acks, has_scale, sack_permitted, timestamps, syn_ece, least_ttl;
 };
 
 static struct flow flows[FLOWS];
@@ -196,8 +196,10 @@ static void see(const unsigned char *frame, size_t captured)
 		flow->window = get16(tcp + 14);
 		flow->zero_windows += flow->window == 0;
 		// The highest: segments overtake each other.
-		if (flags & ACK && (flow->segments == 1 || (int32_t)(get32(tcp + 8) - flow->ack) > 0))
+		if (flags & ACK && (!flow->acks || (int32_t)(get32(tcp + 8) - flow->ack) > 0)) {
+			flow->acks = 1;
 			flow->ack = get32(tcp + 8);
+		}
 	}
 	see_options(flow, tcp + 20, tcp + header, flags);
 }
